@@ -1,0 +1,52 @@
+"""What makes a demonstration itself, wherever and in whatever layout it is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from dualvla_core.episodes.canonical import TIME_STEP_S
+from dualvla_core.episodes.embodiment import Embodiment
+
+_WORDS_ABOUT = {"description", "robot_types"}  # fields of an embodiment that change no number
+
+
+def episode_digest(
+    signals: pa.Table, packets: Mapping[str, Iterable[tuple[float, bytes]]], embodiment: Embodiment
+) -> str:
+    """The identity of an episode: 32 hex digits that stay the same when its files are moved, merged or remuxed.
+
+    Args:
+        signals: the canonical episode (`schemas.SIGNALS`); its ``episode`` column is not looked at.
+        packets: per camera the encoded packets in decoding order with seconds since the first shown frame.
+        embodiment: how the numbers are read; its wording is not part of the identity.
+    """
+    digest = hashlib.sha256()
+
+    def add(label: str, data: bytes) -> None:
+        digest.update(f"{label} {len(data)}\n".encode())
+        digest.update(data)
+
+    add("embodiment", _json(embodiment.model_dump(mode="json", exclude=_WORDS_ABOUT)))
+    add("time", np.round(signals["timestamp"].to_numpy() / TIME_STEP_S).astype("<i8").tobytes())
+    columns = ["state", "action"]
+    if set(embodiment.columns) != {embodiment.state_column}:
+        columns += ["ee_pose", "joints", "gripper"]  # they come from columns of their own
+    for column in columns:
+        values = signals[column].combine_chunks()
+        add(column, b"" if values.null_count else values.flatten().to_numpy().astype("<f4").tobytes())
+    for column in ("instruction", "reasoning"):
+        add(column, _json(signals[column].to_pylist()))
+    for camera in sorted(packets):
+        add("camera", camera.encode())
+        for seconds, data in packets[camera]:
+            add(str(round(seconds / TIME_STEP_S)), data)
+    return digest.hexdigest()[:32]
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,142 @@
+"""Decoded episodes on disk: an Arrow file of frames, one record batch per episode, and its index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from dualvla_core.episodes.embodiment import Embodiment
+from dualvla_core.episodes.video import Image
+from dualvla_core.errors import ArtifactError
+from dualvla_core.schemas import (
+    EPISODES,
+    FORMAT_VERSION,
+    IMAGE_PREFIX,
+    SIGNALS,
+    SKIPPED,
+    cameras_of,
+    check_schema,
+    frames_schema,
+)
+
+_METADATA_KEY = b"dualvla"
+
+
+class SegmentWriter:
+    """Writes a segment episode by episode into an empty folder; use it as a context manager."""
+
+    def __init__(self, folder: Path, embodiment: Embodiment, cameras: list[str]) -> None:
+        self._folder = folder
+        self._embodiment = embodiment
+        self._cameras = cameras
+        self._episodes: list[dict[str, Any]] = []
+        self._skipped: list[dict[str, Any]] = []
+        metadata = json.dumps({"format": FORMAT_VERSION, "embodiment": embodiment.model_dump(mode="json")})
+        self.schema = frames_schema(cameras).with_metadata({_METADATA_KEY: metadata.encode()})
+        self._frames = pa.ipc.new_file(folder / "frames.arrow", self.schema)
+
+    def append(self, batch: pa.RecordBatch, fps: float) -> None:
+        """Add one decoded episode, `frames_schema` with its ``episode`` column filled."""
+        check_schema(batch.schema, self.schema, "a decoded episode")
+        self._frames.write_batch(batch.replace_schema_metadata(self.schema.metadata))
+        first = batch.slice(0, 1).select(["episode", "instruction"]).to_pylist()[0]
+        described = {"length": batch.num_rows, "fps": fps, "embodiment": self._embodiment.name}
+        self._episodes.append({**first, **described, "cameras": self._cameras})
+
+    def skip(self, episode_index: int, digest: str, reason: str) -> None:
+        """Note an episode that could not be decoded."""
+        self._skipped.append({"episode_index": episode_index, "episode": digest, "reason": reason})
+
+    def __enter__(self) -> SegmentWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._frames.close()
+        if error is None:
+            for rows, schema, name in ((self._episodes, EPISODES, "episodes"), (self._skipped, SKIPPED, "skipped")):
+                table = pa.Table.from_pylist(rows, schema)
+                pq.write_table(table, self._folder / f"{name}.parquet", compression="zstd")
+
+
+class Segment:
+    """A segment, memory-mapped: an episode is read when it is asked for. Raises `ArtifactError` when it is broken."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._file = pa.ipc.open_file(pa.memory_map(str(folder / "frames.arrow")))
+            self.episodes: pa.Table = pq.read_table(folder / "episodes.parquet")
+        except (OSError, pa.ArrowException) as error:
+            raise ArtifactError(
+                f"{folder} does not hold a readable segment (frames.arrow, episodes.parquet)."
+            ) from error
+        self.cameras = cameras_of(self._file.schema)
+        check_schema(self._file.schema, frames_schema(self.cameras), "frames.arrow")
+        check_schema(self.episodes.schema, EPISODES, "episodes.parquet")
+        self.embodiment = _read_embodiment(self._file.schema)
+        if self._file.num_record_batches != self.episodes.num_rows:
+            raise ArtifactError(
+                f"frames.arrow holds {self._file.num_record_batches} episodes, its index lists "
+                f"{self.episodes.num_rows}; decode the segment again."
+            )
+        self._positions = {digest: i for i, digest in enumerate(self.episodes["episode"].to_pylist())}
+
+    def __len__(self) -> int:
+        return int(self.episodes.num_rows)
+
+    def find(self, digest: str) -> int:
+        """The position of the episode ``digest``. Raises `ArtifactError` when the segment does not hold it."""
+        if digest not in self._positions:
+            raise ArtifactError(f"The segment does not hold the episode {digest}; it holds {len(self)} others.")
+        return self._positions[digest]
+
+    def signals(self, position: int) -> pa.RecordBatch:
+        """The canonical episode without images (`schemas.SIGNALS`); nothing is copied."""
+        return self._batch(position).select(SIGNALS.names)
+
+    def images(self, position: int, camera: str) -> list[bytes]:
+        """The episode's JPEG images of one camera, in frame order."""
+        self._check_camera(camera)
+        images: list[bytes] = self._batch(position)[IMAGE_PREFIX + camera].to_pylist()
+        return images
+
+    def frames(self, position: int, camera: str) -> Iterator[Image]:
+        """The episode's images of one camera as ``[H, W, 3]`` RGB, in frame order, decoded one at a time."""
+        self._check_camera(camera)
+        for image in self._batch(position)[IMAGE_PREFIX + camera]:
+            decoded = cv2.imdecode(np.frombuffer(image.as_buffer(), np.uint8), cv2.IMREAD_COLOR)
+            if decoded is None:
+                raise ArtifactError(
+                    f"An image of camera {camera!r} in frames.arrow is broken; decode the segment again."
+                )
+            yield np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _batch(self, position: int) -> pa.RecordBatch:
+        return self._file.get_batch(position)
+
+    def _check_camera(self, camera: str) -> None:
+        if camera not in self.cameras:
+            raise ArtifactError(f"The segment has no camera {camera!r}; it has {self.cameras}.")
+
+
+def _read_embodiment(schema: pa.Schema) -> Embodiment:
+    try:
+        described = json.loads((schema.metadata or {})[_METADATA_KEY])
+        if described["format"] != FORMAT_VERSION:
+            raise ArtifactError(
+                f"frames.arrow has the format {described['format']}, this version reads {FORMAT_VERSION}; decode the "
+                "segment again."
+            )
+        return Embodiment.model_validate(described["embodiment"])
+    except (KeyError, TypeError, json.JSONDecodeError, ValidationError) as error:
+        raise ArtifactError("frames.arrow does not say which embodiment it holds; decode the segment again.") from error

@@ -1,0 +1,27 @@
+"""The errors a user can cause; each message says what was found, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A mistake in the user's data, configuration or environment, told in one sentence."""
+
+
+class ConfigError(UserError):
+    """A configuration value, override or preset that cannot be used."""
+
+
+class DatasetError(UserError):
+    """A whole dataset that cannot be read (unknown layout, missing metadata)."""
+
+
+class EpisodeError(UserError):
+    """One episode that cannot be read; it is listed with this reason and the others go on."""
+
+
+class ArtifactError(UserError):
+    """An artifact that is missing, corrupt, or of a format this version cannot read."""
+
+
+class DependencyError(UserError):
+    """A system library or optional package that the requested work needs and this machine lacks."""

@@ -1,0 +1,80 @@
+"""From the images of a segment to an event-boundary score per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dualvla_core.episodes.segment import Segment
+from dualvla_core.errors import ArtifactError, ConfigError
+from dualvla_core.events.config import EventsConfig
+from dualvla_core.events.detector import Frame, create_detector
+from dualvla_core.params import Summary
+from dualvla_core.progress import Progress, silent
+from dualvla_core.schemas import BOUNDARIES
+
+BOUNDARIES_FILE = "boundaries.parquet"
+
+
+class EncodedFrames(Sequence[Frame]):
+    """Encoded images ``[T]`` as RGB frames, each decoded when it is asked for.
+
+    At 80 Hz a detector may need every eighth frame only, and decoding costs more than looking.
+    """
+
+    def __init__(self, images: Sequence[bytes]) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Frame]: ...
+    def __getitem__(self, index: int | slice) -> Frame | Sequence[Frame]:
+        """Frame ``index`` as RGB ``[H, W, 3]``. Raises `ArtifactError` when its image cannot be decoded."""
+        if isinstance(index, slice):
+            return EncodedFrames(self._images[index])
+        pixels = cv2.imdecode(np.frombuffer(self._images[index], np.uint8), cv2.IMREAD_COLOR_RGB)
+        if pixels is None:
+            raise ArtifactError(f"The image of frame {index} cannot be decoded; decode the segment's episodes again.")
+        return np.asarray(pixels, np.uint8)
+
+
+def detect_event_boundaries(params: EventsConfig, segment: Path, output: Path, progress: Progress = silent) -> Summary:
+    """Write ``boundaries.parquet`` (`schemas.BOUNDARIES`) for every frame of ``segment``, in its order.
+
+    Raises `ConfigError` when ``params`` names a detector or a camera there is not.
+    """
+    opened = Segment(segment)
+    detector = create_detector(params)
+    camera = _camera(params, opened.cameras)
+    scores = []
+    for index in range(len(opened)):
+        timestamps = opened.signals(index).column("timestamp").to_numpy()
+        scores.append(detector.score(EncodedFrames(opened.images(index, camera)), timestamps))
+        progress(index + 1, len(opened))
+    lengths = [len(score) for score in scores]
+    columns = {
+        "episode": np.repeat(np.asarray(opened.episodes["episode"].to_pylist(), dtype=object), lengths),
+        "frame_index": np.concatenate([np.arange(length, dtype=np.int32) for length in [0, *lengths]]),
+        "score": np.concatenate([np.zeros(0, np.float32), *scores]),
+    }
+    table = pa.table(columns, schema=BOUNDARIES)
+    pq.write_table(table, output / BOUNDARIES_FILE, compression="zstd")
+    return {"frames": len(table), "mean_score": float(columns["score"].sum() / max(1, len(table)))}
+
+
+def _camera(params: EventsConfig, cameras: Sequence[str]) -> str:
+    if params.camera is None:
+        return cameras[0]
+    if params.camera not in cameras:
+        raise ConfigError(f"There is no camera {params.camera!r} to detect events in; choose one of {list(cameras)}.")
+    return params.camera

@@ -1,0 +1,116 @@
+"""The whole configuration of a pipeline, composed of each package's own, and how its layers are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from dualvla_core.episodes.config import DecodeConfig
+from dualvla_core.errors import ConfigError
+from dualvla_core.events.config import EventsConfig
+from dualvla_core.kinematics.config import KinematicsConfig
+from dualvla_core.params import Params
+from dualvla_core.pruning.config import PruningConfig
+from dualvla_core.report.config import ReportParams
+from dualvla_core.shards.config import MultimodalConfig, ShardsConfig, StatisticsConfig
+from dualvla_core.simulation.config import RecordConfig
+
+
+class DatasetConfig(Params):
+    """Which demonstrations are curated."""
+
+    path: str | None = Field(
+        default=None, description="Folder of a LeRobot dataset; none = record demonstrations in simulation"
+    )
+    embodiment: str | None = Field(
+        default=None, description="Name of a shipped embodiment or path of a YAML; none = by the dataset's robot type"
+    )
+    held_out_fraction: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of initial conditions held out from training, by stable hash"
+    )
+
+
+class ExecutionConfig(Params):
+    """How the work is cut and run; changes no episode and enters no key."""
+
+    workers: int = Field(default=2, ge=1, description="Pieces of work that run at once")
+    record_batch_episodes: int = Field(default=10, ge=1, description="Demonstrations recorded in one piece of work")
+    segment_episodes: int = Field(default=50, ge=1, description="Episodes decoded into one new segment, at most")
+    episode_timeout_s: float = Field(default=600, gt=0, description="Longest time to decode one episode, s")
+
+
+class PipelineConfig(Params):
+    """Every parameter of the pipeline, by stage."""
+
+    name: str = Field(default="pipeline", description="Name of the run, as the Prefect UI shows it")
+    dataset: DatasetConfig = Field(default=DatasetConfig(), description="Which demonstrations are curated")
+    record: RecordConfig = Field(default=RecordConfig(), description="Recording of simulated demonstrations")
+    decode: DecodeConfig = Field(default=DecodeConfig(), description="Decoding of episodes")
+    events: EventsConfig = Field(default=EventsConfig(), description="Event-boundary detection")
+    kinematics: KinematicsConfig = Field(default=KinematicsConfig(), description="Velocity, acceleration, gripper")
+    pruning: PruningConfig = Field(default=PruningConfig(), description="Which frames keep their reasoning")
+    shards: ShardsConfig = Field(default=ShardsConfig(), description="Robot training shards")
+    multimodal: MultimodalConfig = Field(default=MultimodalConfig(), description="The multimodal shard")
+    statistics: StatisticsConfig = Field(default=StatisticsConfig(), description="Normalisation statistics")
+    report: ReportParams = Field(default=ReportParams(), description="The report")
+    execution: ExecutionConfig = Field(default=ExecutionConfig(), description="How the work is cut and run")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A named source of configuration values, nested as `PipelineConfig` is."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """A configuration with the origin of each value, by dotted name."""
+
+    config: PipelineConfig
+    origins: Mapping[str, str]
+
+
+def parse_override(text: str) -> Layer:
+    """An override such as ``pruning.rule=action_only``; the value is read as YAML."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"The override {text!r} was given; expected NAME=VALUE, such as pruning.rule=action_only.")
+    nested: Any = yaml.safe_load(value)
+    for part in reversed(name.strip().split(".")):
+        nested = {part: nested}
+    return Layer(f"--set {text}", nested)
+
+
+def resolve_config(layers: Sequence[Layer]) -> ResolvedConfig:
+    """Merge layers over the defaults, later ones winning; `ConfigError` names the value that does not fit."""
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        _merge(merged, layer.values, layer.name, origins, "")
+    try:
+        config = PipelineConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"The configuration value {name} = {first['input']!r} ({origins.get(name, 'configuration')}) does not "
+            f"fit: {first['msg']}; `dualvla config show` lists every name, value and unit."
+        ) from error
+    return ResolvedConfig(config, origins)
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any], layer: str, origins: dict[str, str], prefix: str) -> None:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            branch = into.get(name)
+            into[name] = dict(branch) if isinstance(branch, Mapping) else {}
+            _merge(into[name], value, layer, origins, f"{prefix}{name}.")
+        else:
+            into[name] = value
+            origins[prefix + name] = layer

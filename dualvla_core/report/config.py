@@ -1,0 +1,18 @@
+"""How much of the curated data the report shows as pictures."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from dualvla_core.params import Params
+
+
+class ReportParams(Params):
+    """Sizes of the report's samples; the numbers are always computed over every episode."""
+
+    film_strips: int = Field(8, ge=0, le=40, description="Episodes drawn as film strips over their signals (count).")
+    strip_cameras: int = Field(2, ge=1, le=4, description="Cameras shown per film strip, first listed first (count).")
+    strip_frames: int = Field(12, ge=1, le=24, description="Thumbnails per film strip (count).")
+    thumbnail_height: int = Field(144, ge=32, le=320, description="Largest height of a thumbnail (pixels).")
+    jpeg_quality: int = Field(72, ge=30, le=95, description="JPEG quality of the thumbnails (1 to 100).")
+    multimodal_examples: int = Field(8, ge=0, le=40, description="Questions shown from the multimodal set (count).")

@@ -1,0 +1,116 @@
+"""Random access to the frames of robot shards, for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dualvla_core.errors import ArtifactError
+from dualvla_core.schemas import IMAGE_PREFIX
+from dualvla_core.shards.actions import action_chunk, gripper_actions
+from dualvla_core.shards.reader import ShardReader, matrix
+
+
+@dataclass(frozen=True)
+class RobotFrame:
+    """One training sample of robot data; actions and state are raw (not normalised)."""
+
+    episode: str
+    frame_index: int
+    embodiment: str
+    instruction: str
+    images: dict[str, NDArray[np.uint8]]  # RGB [H, W, 3] per camera
+    state: NDArray[np.float32] | None  # [S]
+    actions: NDArray[np.float32] | None  # [action_chunk, D], from this frame on
+    is_padding: NDArray[np.bool_]  # [action_chunk], True past the end of the episode
+    reasoning: tuple[tuple[str, str], ...]  # (style, content) pieces; empty where pruned or absent
+    keep: bool
+
+
+class ShardDataset:
+    """The frames of one or more robot shards, in order; torch-free, and cheap to send to a worker process.
+
+    Shards are memory-mapped: opening costs no reading, and only the frame asked for is decoded. ``cameras`` (all by
+    default) restricts which images are; `ArtifactError` if a shard lacks one of them.
+    """
+
+    def __init__(self, folders: Sequence[Path], action_chunk: int = 16, cameras: Sequence[str] | None = None) -> None:
+        self.folders = tuple(folders)
+        self.action_chunk = action_chunk
+        self.cameras = None if cameras is None else tuple(cameras)
+        self._shards = [ShardReader(folder) for folder in self.folders]
+        for camera in self.cameras or ():
+            for shard in self._shards:
+                if camera not in shard.cameras:
+                    raise ArtifactError(f"A shard has no camera {camera!r}; choose from {shard.cameras}.")
+        lengths = [shard.episodes["length"].to_numpy() for shard in self._shards]
+        self._episodes = [(shard, row) for shard in self._shards for row in range(len(shard))]
+        self._stops = np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))
+        self._open: dict[int, _Episode] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Memory maps are opened anew in the worker instead of being copied to it.
+        return type(self), (self.folders, self.action_chunk, self.cameras)
+
+    def __len__(self) -> int:
+        return int(self._stops[-1]) if len(self._stops) else 0
+
+    def __getitem__(self, index: int) -> RobotFrame:
+        """Frame ``index``. Raises `IndexError` outside ``[0, len)``."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        number = int(np.searchsorted(self._stops, index, side="right"))
+        if number not in self._open:
+            self._open[number] = _Episode(*self._episodes[number])
+        episode = self._open[number]
+        return episode.frame(index - int(self._stops[number]) + episode.length, self.action_chunk, self.cameras)
+
+
+class _Episode:
+    """One episode's record batch with its signals as arrays."""
+
+    def __init__(self, shard: ShardReader, row: int) -> None:
+        self.batch = shard.episode(row)
+        self.length = self.batch.num_rows
+        self.shard = shard
+        self.states = matrix(self.batch.column("state"), "The column 'state'")
+        self.actions = matrix(self.batch.column("action"), "The column 'action'")
+        if self.actions is not None:
+            width = self.actions.shape[1]
+            self.relative = ~gripper_actions(shard.embodiment, width) & shard.embodiment.relative_actions
+
+    def frame(self, row: int, chunk: int, cameras: Sequence[str] | None) -> RobotFrame:
+        column = self.batch.column
+        actions, over = None, np.arange(row, row + chunk) >= self.length
+        if self.actions is not None:
+            actions, over = action_chunk(self.actions, row, chunk, self.relative)
+        return RobotFrame(
+            episode=column("episode")[row].as_py(),
+            frame_index=column("frame_index")[row].as_py(),
+            embodiment=self.shard.embodiment.name,
+            instruction=column("instruction")[row].as_py(),
+            images={
+                camera: decode_image(column(IMAGE_PREFIX + camera)[row])
+                for camera in (self.shard.cameras if cameras is None else cameras)
+            },
+            state=None if self.states is None else self.states[row],
+            actions=actions,
+            is_padding=over,
+            reasoning=tuple((piece["style"], piece["content"]) for piece in column("reasoning")[row].as_py() or ()),
+            keep=column("keep")[row].as_py(),
+        )
+
+
+def decode_image(image: pa.BinaryScalar) -> NDArray[np.uint8]:
+    """The RGB pixels ``[H, W, 3]`` of an encoded image. Raises `ArtifactError` when it is broken."""
+    pixels = cv2.imdecode(np.frombuffer(image.as_buffer(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise ArtifactError("An image of a shard cannot be decoded; build the shard again.")
+    return np.asarray(pixels, np.uint8)

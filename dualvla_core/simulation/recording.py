@@ -1,0 +1,280 @@
+"""Records batches of expert demonstrations: videos, signals with reasoning, true phases and visual questions.
+
+A batch folder holds the solved demonstrations of one task one after another, with episode numbers of its own:
+``<camera>.mp4``, ``signals.parquet``, ``episodes.parquet``, ``phases.parquet``, ``questions.parquet``, and
+``attempts.parquet`` with every seed, those that failed included. `assembly` joins batches to one dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dualvla_core.episodes.lerobot_writer import LANGUAGE_TYPES, QUANTILES, image_stats, language_columns
+from dualvla_core.episodes.splits import initial_condition
+from dualvla_core.errors import ConfigError, DependencyError
+from dualvla_core.params import Summary
+from dualvla_core.progress import Progress, silent
+from dualvla_core.simulation.config import CaptureConfig
+from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Camera, Image, Observation
+from dualvla_core.simulation.metaworld import CONTROL_HZ, MetaWorldEnvironment, ScriptedExpert
+from dualvla_core.simulation.narration import instruction_of, narrate
+from dualvla_core.simulation.phases import phase_changes, phases_of
+from dualvla_core.simulation.questions import ask, facts_of
+from dualvla_core.simulation.scenes import scene_of
+from dualvla_core.simulation.video import VideoEncoder
+
+CAMERAS = (THIRD_PERSON, WRIST)
+STATE_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
+ACTION_NAMES = ("dx", "dy", "dz", "gripper_effort")
+STATS = ("min", "max", "mean", "std", "count", *QUANTILES)
+
+SIGNALS = pa.schema(
+    [
+        pa.field("episode_index", pa.int64()),
+        pa.field("observation.state", pa.list_(pa.float32(), len(STATE_NAMES))),
+        pa.field("action", pa.list_(pa.float32(), len(ACTION_NAMES))),
+        *(pa.field(name, kind) for name, kind in LANGUAGE_TYPES.items()),
+    ]
+)
+EPISODES = pa.schema(
+    [
+        pa.field("episode_index", pa.int64()),
+        pa.field("length", pa.int64()),  # frames
+        pa.field("from_timestamp", pa.float64()),  # s in the batch's videos
+        pa.field("to_timestamp", pa.float64()),
+        pa.field("instruction", pa.string()),
+        pa.field("task_name", pa.string()),
+        pa.field("seed", pa.int64()),
+        pa.field("initial_condition", pa.string()),
+        pa.field("success", pa.bool_()),
+        *(pa.field(f"stats/{camera}/{stat}", pa.list_(pa.float64())) for camera in CAMERAS for stat in STATS),
+    ]
+)
+PHASES = pa.schema(
+    [pa.field("episode_index", pa.int64()), pa.field("frame_index", pa.int32()), pa.field("phase", pa.string())]
+)
+QUESTIONS = pa.schema(
+    [
+        pa.field("episode_index", pa.int64()),
+        pa.field("frame_index", pa.int32()),
+        pa.field("category", pa.string()),
+        pa.field("question", pa.string()),
+        pa.field("answer", pa.string()),
+        pa.field("image", pa.binary()),  # JPEG of the third-person camera
+    ]
+)
+ATTEMPTS = pa.schema(
+    [
+        pa.field("task_name", pa.string()),
+        pa.field("seed", pa.int64()),
+        pa.field("initial_condition", pa.string()),
+        pa.field("success", pa.bool_()),
+        pa.field("steps", pa.int64()),  # control steps
+        pa.field("reason", pa.string()),  # why it was left out; null when it was kept
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One attempt of the expert: T moments and the action ``[4]`` it took at each."""
+
+    task: str
+    seed: int
+    frames: Sequence[Observation]
+    actions: Sequence[Action]
+
+    @property
+    def solved(self) -> bool:
+        """Whether the task was solved within the attempt."""
+        return self.frames[-1].success
+
+    def images(self, camera: str) -> Iterator[Image]:
+        """The camera's images ``[H, W, 3]``, frame after frame."""
+        return (frame.images[camera] for frame in self.frames)
+
+
+def demonstrate(
+    environment: MetaWorldEnvironment, expert: ScriptedExpert, task: str, seed: int, params: CaptureConfig
+) -> Demonstration:
+    """Let the expert attempt one initial condition; it goes on for `frames_after_success` frames once it succeeded."""
+    environment.reset(seed)
+    frames: list[Observation] = []
+    actions: list[Action] = []
+    left = max(params.frames_after_success, 1)  # the first successful moment is always kept: it shows the outcome
+    while len(frames) <= params.max_steps and left:
+        frames.append(environment.observe())
+        actions.append(expert.act(environment.privileged))
+        environment.step(actions[-1])
+        left -= frames[-1].success
+    return Demonstration(task, seed, frames, actions)
+
+
+def record_batch(
+    params: CaptureConfig, task: str, seeds: Sequence[int], output: Path, progress: Progress = silent
+) -> Summary:
+    """Record one demonstration per seed and write them as a batch folder.
+
+    Args:
+        params: how to record; what it says beyond `CaptureConfig` has no influence here.
+        task: one of the recorded tasks, such as ``drawer-open``.
+        seeds: initial conditions, in the order in which they become episodes.
+        output: an empty folder.
+        progress: told the number of attempts done.
+
+    Returns:
+        Counts of attempts, episodes, frames and questions, and the expert's success rate.
+
+    Raises:
+        ConfigError: for an unknown task, or seeds that are none or repeat.
+        DependencyError: when simulation or software rendering cannot be loaded.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"A batch needs seeds that differ from one another, found {list(seeds)}.")
+    batch = _Batch(params, task, output)
+    environment = MetaWorldEnvironment(task, params.image_size, params.wrist_image_size)
+    try:
+        expert = ScriptedExpert(task)
+        for done, seed in enumerate(seeds, start=1):
+            batch.add(demonstrate(environment, expert, task, seed, params), environment.third_person)
+            progress(done, len(seeds))
+    finally:
+        environment.close()
+    return batch.close()
+
+
+class _Batch:
+    """The tables and videos of a batch while it grows."""
+
+    def __init__(self, params: CaptureConfig, task: str, output: Path) -> None:
+        self._params = params
+        self._scene = scene_of(task)
+        self._output = output
+        self._videos: dict[str, VideoEncoder] = {}
+        self._signals: list[pa.Table] = []
+        self._episodes: list[dict[str, Any]] = []
+        self._phases: list[dict[str, Any]] = []
+        self._questions: list[dict[str, Any]] = []
+        self._attempts: list[dict[str, Any]] = []
+        self._frames = 0
+
+    def add(self, demonstration: Demonstration, camera: Camera) -> None:
+        task, seed = demonstration.task, demonstration.seed
+        solved = demonstration.solved
+        self._attempts.append(
+            {
+                "task_name": task,
+                "seed": seed,
+                "initial_condition": initial_condition(task, seed),
+                "success": solved,
+                "steps": len(demonstration.frames) - 1,
+                "reason": None if solved else f"not solved within {self._params.max_steps} control steps",
+            }
+        )
+        if solved:
+            self._add_solved(demonstration, camera)
+
+    def _add_solved(self, demonstration: Demonstration, camera: Camera) -> None:
+        task, seed, frames = demonstration.task, demonstration.seed, demonstration.frames
+        index, length = len(self._episodes), len(frames)
+        phases = phases_of(task, frames)
+        self._signals.append(_signals(demonstration, phases, index))
+        row: dict[str, Any] = {
+            "episode_index": index,
+            "length": length,
+            "from_timestamp": self._frames / CONTROL_HZ,
+            "to_timestamp": (self._frames + length) / CONTROL_HZ,
+            "instruction": instruction_of(task, seed),
+            "task_name": task,
+            "seed": seed,
+            "initial_condition": initial_condition(task, seed),
+            "success": True,
+        }
+        for name in CAMERAS:
+            self._video(name).write_episode(demonstration.images(name))
+            stats = image_stats(demonstration.images(name))
+            row |= {f"stats/{name}/{stat}": stats[stat].ravel() for stat in STATS}
+        self._episodes.append(row)
+        self._phases += [
+            {"episode_index": index, "frame_index": frame, "phase": phase} for frame, phase in phase_changes(phases)
+        ]
+        self._ask(demonstration, camera, index)
+        self._frames += length
+
+    def _ask(self, demonstration: Demonstration, camera: Camera, index: int) -> None:
+        frames = demonstration.frames
+        facts = [facts_of(self._scene, camera, frame, frames[0]) for frame in frames]
+        key = initial_condition(demonstration.task, demonstration.seed)
+        for frame, question in ask(facts, self._params.questions_per_episode, key):
+            self._questions.append(
+                {
+                    "episode_index": index,
+                    "frame_index": frame,
+                    "category": question.category,
+                    "question": question.text,
+                    "answer": question.answer,
+                    "image": _jpeg(frames[frame].images[THIRD_PERSON], self._params.jpeg_quality),
+                }
+            )
+
+    def _video(self, camera: str) -> VideoEncoder:
+        if camera not in self._videos:  # opened late: a batch without a solved demonstration has no videos
+            params = self._params
+            size = params.image_size if camera == THIRD_PERSON else params.wrist_image_size
+            path = self._output / f"{camera}.mp4"
+            self._videos[camera] = VideoEncoder(path, size, CONTROL_HZ, params.video_crf, params.video_gop)
+        return self._videos[camera]
+
+    def close(self) -> Summary:
+        for video in self._videos.values():
+            video.close()
+        _write(pa.concat_tables([SIGNALS.empty_table(), *self._signals]), self._output / "signals.parquet")
+        for name, rows, schema in (
+            ("episodes", self._episodes, EPISODES),
+            ("phases", self._phases, PHASES),
+            ("questions", self._questions, QUESTIONS),
+            ("attempts", self._attempts, ATTEMPTS),
+        ):
+            _write(pa.Table.from_pylist(rows, schema=schema), self._output / f"{name}.parquet")
+        return {
+            "attempts": len(self._attempts),
+            "episodes": len(self._episodes),
+            "frames": self._frames,
+            "questions": len(self._questions),
+            "success_rate": len(self._episodes) / len(self._attempts),
+        }
+
+
+def _signals(demonstration: Demonstration, phases: Sequence[str], index: int) -> pa.Table:
+    frames = demonstration.frames
+    rows = narrate(demonstration.task, demonstration.seed, frames, phases, CONTROL_HZ)
+    columns = {
+        "episode_index": pa.array(np.full(len(frames), index)),
+        "observation.state": _vectors([frame.state for frame in frames]),
+        "action": _vectors(demonstration.actions),
+        **language_columns(rows, len(frames)),
+    }
+    return pa.table(columns, schema=SIGNALS)
+
+
+def _vectors(values: Sequence[Action]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(values)), len(values[0]))
+
+
+def _jpeg(image: Image, quality: int) -> bytes:
+    encoded, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not encoded:
+        raise DependencyError("OpenCV cannot write JPEG images here; install the package opencv-python.")
+    return data.tobytes()
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="zstd")

@@ -1,0 +1,29 @@
+"""The command line: one module per noun; importing it loads neither Prefect nor any stage."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from dualvla_core.errors import UserError
+from flows.cli import config, run, server
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From raw robot demonstrations to a vision-language-action model that reasons and acts.",
+)
+run.register(app)
+server.register(app)
+app.add_typer(config.app, name="config")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence on standard error and exit status 1."""
+    try:
+        app()
+    except UserError as error:
+        sys.stderr.write(f"dualvla: {error}\n")
+        sys.exit(1)

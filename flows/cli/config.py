@@ -1,0 +1,36 @@
+"""`dualvla config`: what a run would be told, and where each value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.configuration import Overrides, Preset, configure
+
+app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+
+
+@app.command()
+def show(preset: Preset = "demo", overrides: Overrides = []) -> None:  # noqa: B006 - typer reads the default
+    """Print every value, its origin and its meaning."""
+    resolved = configure(preset, overrides)
+    table = Table("name", "value", "from", "meaning")
+    for name, value, meaning in values_of(resolved.config):
+        table.add_row(name, repr(value), resolved.origins.get(name, "default"), meaning)
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=200).print(table)
+
+
+def values_of(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every leaf of a configuration: dotted name, value, description."""
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from values_of(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value, field.description or ""

@@ -1,0 +1,146 @@
+"""The Prefect server a run reports to: the one that is configured, one that already runs here, or an embedded one."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dualvla_core.errors import DependencyError
+from infra.lease import process_start
+from infra.settings import Settings
+
+START_TIMEOUT_S = 120.0
+DRAIN_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A server in use: its API and UI addresses."""
+
+    api_url: str
+    ui_url: str
+
+
+def configure_prefect(settings: Settings) -> None:
+    """Set Prefect's own environment, before it is imported: no telemetry, its files under our home, quiet console.
+
+    Errors reach the console once, as ours; Prefect's own telling of them is in the UI.
+    """
+    defaults = {
+        "PREFECT_HOME": str(settings.root / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _is_healthy(api_url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api_url}/health", timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _free_port(preferred: int) -> int:
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise DependencyError("No free port was found on 127.0.0.1; the embedded server needs one.")
+
+
+def _running_here(record: Path) -> PrefectServer | None:
+    try:
+        found = json.loads(record.read_text())
+    except (OSError, ValueError):
+        return None
+    alive = process_start(found["pid"]) == found["started"] and _is_healthy(found["api_url"])
+    return PrefectServer(api_url=found["api_url"], ui_url=found["ui_url"]) if alive else None
+
+
+def start_server(settings: Settings) -> tuple[subprocess.Popen[bytes], PrefectServer]:
+    """Start the embedded server (SQLite under our home); return once it answers, else raise `DependencyError`."""
+    home = settings.root / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    port = _free_port(settings.server_port)
+    server = PrefectServer(api_url=f"http://127.0.0.1:{port}/api", ui_url=f"http://127.0.0.1:{port}")
+    environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": server.api_url}
+    environment.pop("PREFECT_API_URL", None)
+    log_path = home / "server.log"
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches us first, so that runs can still be reported
+        )
+    atexit.register(_stop, process)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not _is_healthy(server.api_url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            _stop(process)
+            raise DependencyError(f"The embedded Prefect server did not start; its log is {log_path}.")
+        time.sleep(0.1)
+    record = {"pid": process.pid, "started": process_start(process.pid), **asdict(server)}
+    (home / "server.json").write_text(json.dumps(record))
+    return process, server
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def prefect_server(settings: Settings) -> Iterator[PrefectServer]:
+    """The server for the duration of a block; an embedded one that was started for it is stopped again."""
+    configure_prefect(settings)
+    if settings.prefect_api_url:
+        yield PrefectServer(api_url=settings.prefect_api_url, ui_url=settings.prefect_api_url.removesuffix("/api"))
+        return
+    found = _running_here(settings.root / "prefect" / "server.json")
+    process = None
+    if found is None:
+        process, found = start_server(settings)
+    os.environ["PREFECT_API_URL"] = found.api_url
+    try:
+        yield found
+    finally:
+        if process is not None:
+            _drain()
+            _stop(process)
+        os.environ.pop("PREFECT_API_URL", None)
+
+
+def _drain() -> None:
+    """Let Prefect's background threads hand over what they hold: without a server they would retry for a minute."""
+    from prefect.events.worker import EventsWorker  # noqa: PLC0415 - prefect takes 2 s to import
+    from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+
+    APILogWorker.drain_all(timeout=DRAIN_TIMEOUT_S)
+    EventsWorker.drain_all(timeout=DRAIN_TIMEOUT_S)

@@ -1,0 +1,68 @@
+"""Which demonstrations a run curates: a dataset folder of the user's, or one that was recorded into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from dualvla_core.episodes.file_digests import FileDigests, dataset_files_digest
+from dualvla_core.errors import DatasetError
+from dualvla_core.params import Params
+from infra.artifact_store import ArtifactStore
+from infra.digests import digest_file, digest_json
+from infra.manifest import ArtifactRef
+
+
+class DatasetSource(Params):
+    """A dataset by path or by artifact; exactly one of the two."""
+
+    name: str = Field(description="Name of the dataset, as runs and reports show it.")
+    path: str | None = Field(default=None, description="Folder of the dataset.")
+    recorded: ArtifactRef | None = Field(default=None, description="Recorded demonstrations.")
+    embodiment: str | None = Field(default=None, description="Shipped embodiment, or path of a YAML file.")
+
+    def folder(self, store: ArtifactStore) -> Path:
+        """Where the dataset can be read; `DatasetError` if there is no such folder."""
+        if self.recorded is not None:
+            return store.folder(self.recorded) / "demonstrations"
+        folder = Path(self.path or "")
+        if not folder.is_dir():
+            raise DatasetError(
+                f"There is no folder {str(folder)!r}; give the dataset folder that holds meta/info.json."
+            )
+        return folder
+
+    def inputs(self) -> dict[str, ArtifactRef]:
+        """The artifact it was recorded into, if any."""
+        return {"recorded": self.recorded} if self.recorded else {}
+
+    def facts(self, store: ArtifactStore) -> dict[str, str]:
+        """Digests of the user's files: the dataset's, and those of an embodiment description."""
+        facts = {}
+        if self.recorded is None:
+            digests = self.file_digests(store)
+            facts["files"] = dataset_files_digest(self.folder(store), digests)
+            self._memo(store).parent.mkdir(parents=True, exist_ok=True)
+            digests.save(self._memo(store))
+        if self.embodiment_file:
+            facts["embodiment"] = digest_file(self.embodiment_file)
+        return facts
+
+    @property
+    def embodiment_file(self) -> Path | None:
+        """The user's own embodiment description, if one was given."""
+        path = Path(self.embodiment) if self.embodiment else None
+        return path if path and path.is_file() else None
+
+    def file_digests(self, store: ArtifactStore) -> FileDigests:
+        """What this machine remembers of the dataset's files."""
+        return FileDigests.load(self._memo(store))
+
+    def _memo(self, store: ArtifactStore) -> Path:
+        return store.cache / "file_digests" / f"{digest_json(str(self.folder(store).resolve()))[:20]}.json"
+
+
+def recorded_dataset(name: str, artifact: ArtifactRef) -> DatasetSource:
+    """The dataset inside an artifact of `assemble_demonstrations`."""
+    return DatasetSource(name=name, recorded=artifact)

@@ -1,0 +1,222 @@
+"""The one piece of code for keys, leases, commits and hits: turns a declaration of work into a Prefect task.
+
+A stage is declared by a function that returns `Work`: what its key is made of, and the body that fills a folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, cast
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.states import Completed
+from pydantic import Field
+
+import dualvla_core
+from dualvla_core.params import Params, Summary
+from dualvla_core.progress import Progress
+from infra.artifact_store import ArtifactStore
+from infra.lease import POLL_S, held, try_acquire
+from infra.manifest import ArtifactRef, Manifest, StageRequest
+from infra.object_store import open_store
+from tasks.progress import listener, publish_summary, run_logger, stage_progress
+from tasks.why import explain_miss
+
+T = TypeVar("T")
+
+
+class RunContext(Params):
+    """How and where a run executes; nothing here ever enters a key."""
+
+    store_uri: str = Field(description="Object store of all artifacts.")
+    s3_endpoint: str | None = Field(default=None, description="URL of an S3-compatible server; unset for AWS.")
+    cache: str = Field(description="Local folder for drafts and copies; may be deleted at any time.")
+    force: tuple[str, ...] = Field(default=(), description="Stages to execute although their result is committed.")
+
+
+@functools.cache
+def open_artifacts(run: RunContext) -> ArtifactStore:
+    """The artifact store of a run."""
+    return ArtifactStore(open_store(run.store_uri, run.s3_endpoint), Path(run.cache))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a body works with: the folder to fill, who hears of its progress, and whose attempt it is.
+
+    Unfinished work lies in the object store under ``work/<key>/<attempt>/``.
+    """
+
+    store: ArtifactStore
+    key: str
+    attempt: str
+    output: Path
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stage's declaration for given arguments: what the key is made of, and the body.
+
+    ``provenance`` is recorded beside the payload and never keyed; ``committed`` is called after a new commit.
+    """
+
+    params: Mapping[str, Any]
+    body: Callable[[Job], Summary]
+    inputs: Mapping[str, ArtifactRef | Sequence[ArtifactRef]] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    committed: Callable[[ArtifactRef], None] | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """In a dry run: what a stage would return had it run, with the reason why it has not."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """One line of a dry run."""
+
+    stage: str
+    label: str
+    hit: bool
+    reason: str
+
+
+Output: TypeAlias = "PrefectFuture[ArtifactRef] | ArtifactRef | Missing"
+"""What submitting a stage returns: a future in a run; in a dry run the committed artifact, or why there is none."""
+
+dry_run_plan: ContextVar[list[PlanLine] | None] = ContextVar("dry_run_plan", default=None)
+"""Where set, stages are looked up and not executed, and each adds its line."""
+
+
+def collected(outputs: Sequence[Output]) -> tuple[ArtifactRef, ...] | Missing:
+    """The results of several submissions, waiting for them; in a dry run the first that is missing."""
+    found = [output.result() if isinstance(output, PrefectFuture) else output for output in outputs]
+    missing = next((item for item in found if isinstance(item, Missing)), None)
+    return missing or tuple(item for item in found if isinstance(item, ArtifactRef))
+
+
+def call(task: Task[..., T], *args: Any) -> T:
+    """Call a Prefect task that is no stage; in a dry run, its plain function."""
+    return task.fn(*args) if dry_run_plan.get() is not None else task(*args)
+
+
+class StageTask:
+    """A stage as flows see it: `submit` one piece of work, or look it up in a dry run."""
+
+    def __init__(self, name: str, version: int, declare: Callable[..., Work]) -> None:
+        self.name, self.version, self.declare = name, version, declare
+        self._task = task(name=name, persist_result=False, cache_policy=NO_CACHE)(self._execute)
+        self.__doc__ = declare.__doc__
+
+    def request(self, work: Work) -> StageRequest:
+        """Everything the key of this work is made of."""
+        inputs = {role: (refs,) if isinstance(refs, ArtifactRef) else tuple(refs) for role, refs in work.inputs.items()}
+        return StageRequest(
+            stage=self.name, version=self.version, params=dict(work.params), inputs=inputs, facts=dict(work.facts)
+        )
+
+    def submit(self, label: str, run: RunContext, *args: Any) -> Output:
+        """Run the stage as a Prefect task named ``<stage> · <label>``; arguments may be outputs of other stages."""
+        plan = dry_run_plan.get()
+        if plan is not None:
+            return self._look_up(plan, label, run, *args)
+        hearing = listener.get()
+        if hearing is not None:
+            hearing.submitted(self.name)
+        named = self._task.with_options(task_run_name=f"{self.name} · {label}")
+        return cast("PrefectFuture[ArtifactRef]", named.submit(run, list(args)))
+
+    def map(self, run: RunContext, *columns: Iterable[Any]) -> list[Output]:
+        """Submit a piece of work per row of the columns (the shortest ends it); `itertools.repeat` fills constants."""
+        rows = list(zip(*columns, strict=False))
+        return [self.submit(f"{number} of {len(rows)}", run, *row) for number, row in enumerate(rows, 1)]
+
+    def _execute(self, run: RunContext, args: list[Any]) -> ArtifactRef | State[ArtifactRef]:
+        manifest, hit = commit_once(self, run, self.declare(run, *args))
+        hearing = listener.get()
+        if hearing is not None:
+            hearing.finished(self.name, manifest.key, hit)
+        if hit:
+            return Completed(name="Cached", message=f"{manifest.ref} was committed before.", data=manifest.ref)
+        publish_summary(self.name, str(manifest.ref), manifest.summary)
+        return manifest.ref
+
+    def _look_up(self, plan: list[PlanLine], label: str, run: RunContext, *args: Any) -> ArtifactRef | Missing:
+        missing = next((arg for arg in args if isinstance(arg, Missing)), None)
+        if missing is not None:
+            waits = Missing(self.name, f"waits for {missing.stage}")
+            plan.append(PlanLine(self.name, label, hit=False, reason=waits.reason))
+            return waits
+        store = open_artifacts(run)
+        request = self.request(self.declare(run, *args))
+        manifest = store.find(self.name, request.key)
+        if manifest is not None and self.name not in run.force:
+            plan.append(PlanLine(self.name, label, hit=True, reason=f"committed as {request.key}"))
+            return manifest.ref
+        reason = "forced" if manifest is not None else explain_miss(store, request)
+        plan.append(PlanLine(self.name, label, hit=False, reason=reason))
+        return Missing(self.name, reason)
+
+
+def stage(name: str, version: int) -> Callable[[Callable[..., Work]], StageTask]:
+    """Declare a stage; raise ``version`` whenever the same inputs would give another output."""
+
+    def wrap(declare: Callable[..., Work]) -> StageTask:
+        return StageTask(name, version, declare)
+
+    return wrap
+
+
+def commit_once(stage_task: StageTask, run: RunContext, work: Work) -> tuple[Manifest, bool]:
+    """Return the committed artifact and whether it was a hit; execute the body only where nothing is committed.
+
+    While another process works on the same key this one waits, and takes over if the other dies.
+    """
+    store, request = open_artifacts(run), stage_task.request(work)
+    forced = stage_task.name in run.force
+    lease = None
+    while lease is None:
+        manifest = store.find(request.stage, request.key)
+        if manifest is not None and not forced:
+            return manifest, True
+        lease = try_acquire(store.objects, request.key)
+        if lease is None:
+            run_logger().info("%s is being worked on by another process; waiting.", request.key)
+            time.sleep(POLL_S)
+    with held(lease):
+        manifest = store.find(request.stage, request.key)
+        if manifest is not None and not forced:
+            return manifest, True
+        run_logger().info("%s runs: %s", request.stage, "forced" if manifest else explain_miss(store, request))
+        with store.draft() as output:
+            started, clock = datetime.now(UTC), time.monotonic()
+            summary = work.body(
+                Job(store, request.key, lease.attempt, output, stage_progress(request.stage, request.key))
+            )
+            record = {
+                "started": started.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - clock, 3),
+                "host": socket.gethostname(),
+                "dualvla": dualvla_core.__version__,
+                "provenance": dict(work.provenance),
+            }
+            manifest = store.commit(request, output, summary, lease, record, replace=forced)
+    if work.committed is not None:
+        work.committed(manifest.ref)
+    return manifest, False

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dualvla_core.episodes.segment import Segment, SegmentWriter
+from dualvla_core.errors import ArtifactError
+from dualvla_core.kinematics import KinematicsConfig, compute_kinematics
+from dualvla_core.schemas import KINEMATICS
+
+Digest = Callable[[pa.Table], str]
+
+# Digest of the output of stage version 1; when it changes, raise the stage's version in tasks/ and record it anew.
+GOLDEN = {"version": 1, "poses": "86a4843ac6010435", "joints": "8a5699164c5e6187"}
+
+NAN = pytest.approx(np.nan, nan_ok=True)
+
+
+def _compute(segment: Path, output: Path, **params: object) -> pa.Table:
+    output.mkdir(exist_ok=True)
+    compute_kinematics(KinematicsConfig(**params), segment, output)
+    return pq.read_table(output / "kinematics.parquet")
+
+
+def _poses(*rows: list[float]) -> np.ndarray:
+    return np.array(rows, np.float64)
+
+
+def test_poses_are_measured_in_metres_and_radians(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    poses = _poses([0, 0, 0, 0, 0, 3.1], [3, 4, 0, 0, 0, 3.1], [3, 4, 0, 0, 0, -3.1])
+    segment = make_segment([{"trajectory": poses, "fps": 10.0, "gripper": np.array([[0.9], [0.2], [0.2]])}])
+    table = _compute(segment, tmp_path)
+    turn = 2 * np.pi - 6.2
+    assert table.schema.equals(KINEMATICS)
+    assert table["linear_speed"].to_pylist() == [[NAN], [pytest.approx(50)], [pytest.approx(0)]]
+    assert table["angular_speed"].to_pylist() == [[NAN], [pytest.approx(0)], [pytest.approx(turn * 10)]]
+    assert table["joint_speed"].null_count == 3
+    assert table["acceleration"].to_pylist() == [[NAN], [pytest.approx(np.sqrt(25 + turn**2))], [NAN]]
+    assert table["gripper_open"].to_pylist() == [[True], [False], [False]]
+    assert table["gripper_flip"].to_pylist() == [False, True, False]
+
+
+def test_without_poses_each_arm_is_measured_over_its_joints(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    joints = _poses([0, 0, 0, 0], [3, 4, 0, 0], [3, 4, 1, 0])
+    segment = make_segment([{"trajectory": joints, "fps": 1.0}], space="joints")
+    table = _compute(segment, tmp_path)
+    assert table["linear_speed"].null_count == table["angular_speed"].null_count == 3
+    assert table["joint_speed"].to_pylist() == [[NAN, NAN], [5, 0], [0, 1]]
+    assert table["acceleration"].to_pylist() == [[NAN, NAN], [5, 1], [NAN, NAN]]
+    assert table["gripper_open"].null_count == 3
+    assert not any(table["gripper_flip"].to_pylist())
+
+
+def test_joints_do_not_wrap(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    joints = _poses([0, 0, 0, 0], [0, 0, 0, 0], [10, 0, 0, 0])
+    table = _compute(make_segment([{"trajectory": joints}], space="joints"), tmp_path)
+    assert table["acceleration"].to_pylist()[1] == [10, 0]
+
+
+def test_irregular_timestamps_count_for_speeds(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    poses = np.zeros((3, 6))
+    poses[:, 0] = [0, 1, 2]
+    segment = make_segment([{"trajectory": poses, "timestamps": np.array([0, 0.5, 2.5])}])
+    assert _compute(segment, tmp_path)["linear_speed"].to_pylist() == [[NAN], [2], [0.5]]
+
+
+def test_hysteresis_and_threshold_are_passed_on(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    gripper = np.array([[0.0], [0.6], [0.8], [0.4]])
+    segment = make_segment([{"trajectory": np.zeros((4, 6)), "gripper": gripper}])
+    flips = _compute(segment, tmp_path, gripper_hysteresis=0.2)["gripper_flip"].to_pylist()
+    assert flips == [False, False, True, False]
+    flips = _compute(segment, tmp_path, gripper_threshold=0.3)["gripper_flip"].to_pylist()
+    assert flips == [False, True, False, False]
+
+
+def test_standardise_is_passed_on(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    poses = np.zeros((4, 6))
+    poses[2:, 0], poses[2:, 3] = 0.002, 3.0
+    table = _compute(make_segment([{"trajectory": poses}]), tmp_path, standardise=True)
+    assert table["acceleration"].to_pylist()[1:3] == [[pytest.approx(np.sqrt(2))]] * 2
+
+
+def test_rows_follow_the_segment(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    segment = make_segment([{"trajectory": np.zeros((length, 6))} for length in (3, 1, 2)])
+    table = _compute(segment, tmp_path)
+    names = Segment(segment).episodes["episode"].to_pylist()
+    assert table["episode"].to_pylist() == [names[0]] * 3 + [names[1]] + [names[2]] * 2
+    assert table["frame_index"].to_pylist() == [0, 1, 2, 0, 0, 1]
+
+
+def _rewritten(segment: Path, folder: Path, column: str, values: pa.Array) -> Path:
+    """The one-episode segment with one column replaced."""
+    opened, folder = Segment(segment), folder / "rewritten"
+    folder.mkdir()
+    with SegmentWriter(folder, opened.embodiment, opened.cameras) as writer:
+        batch = opened._file.get_batch(0)
+        writer.append(batch.set_column(batch.schema.get_field_index(column), column, values), 10.0)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("space", "column", "values", "message"),
+    [
+        ("pose", "ee_pose", [None, None], "poses of test_pose are missing"),
+        ("pose", "ee_pose", [[0.0] * 6, None], "'ee_pose' does not hold 6 numbers on every frame"),
+        ("pose", "ee_pose", [[0.0] * 7] * 2, "'ee_pose' does not hold 6 numbers on every frame"),
+        ("joints", "joints", [None, None], "neither an end-effector pose nor the joints of every arm of test_joints"),
+        ("pose", "gripper", [[0.0, 1.0]] * 2, "'gripper' does not hold 1 numbers on every frame"),
+    ],
+)
+def test_signals_must_be_what_the_embodiment_says(
+    make_segment: Callable[..., Path],
+    tmp_path: Path,
+    space: str,
+    column: str,
+    values: list[list[float] | None],
+    message: str,
+) -> None:
+    width = 6 if space == "pose" else 4
+    segment = make_segment([{"trajectory": np.zeros((2, width)), "gripper": np.zeros((2, 1 + (width == 4)))}], space)
+    kind = pa.list_(pa.float32() if column == "gripper" else pa.float64())
+    broken = _rewritten(segment, tmp_path, column, pa.array(values, kind))
+    with pytest.raises(ArtifactError, match=message):
+        _compute(broken, tmp_path / "out")
+
+
+def test_an_empty_segment_gives_an_empty_table(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    segment = Segment(make_segment([{"trajectory": np.zeros((2, 6))}]))
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with SegmentWriter(folder, segment.embodiment, segment.cameras) as writer:
+        writer.skip(0, "digest", "broken")
+    assert _compute(folder, tmp_path).num_rows == 0
+
+
+@pytest.mark.parametrize(("space", "width", "grippers"), [("pose", 6, 1), ("joints", 4, 2)])
+def test_the_output_is_that_of_this_version(
+    make_segment: Callable[..., Path],
+    table_digest: Digest,
+    tmp_path: Path,
+    space: str,
+    width: int,
+    grippers: int,
+) -> None:
+    rows = np.arange(12)[:, None]
+    trajectory = np.sin(rows * (1 + np.arange(width)) / 4)
+    gripper = (np.cos(rows * (1 + np.arange(grippers)) / 2) + 1) / 2
+    episodes = [{"trajectory": trajectory[:cut], "gripper": gripper[:cut]} for cut in (12, 5, 2)]
+    table = _compute(make_segment(episodes, space), tmp_path)
+    assert table_digest(table) == GOLDEN["poses" if space == "pose" else "joints"]

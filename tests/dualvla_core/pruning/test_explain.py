@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dualvla_core.pruning import explain_frame
+
+KEPT: dict[str, Any] = {
+    "episode": "0123456789abcdef",
+    "frame_index": 37,
+    "keep": True,
+    "rule": "kept: event boundary and acceleration",
+    "scene_label": True,
+    "action_label": True,
+    "boundary_score": 0.71,
+    "boundary_threshold": 0.5,
+    "boundary_distance": 2,
+    "acceleration": 0.012,
+    "acceleration_mean": 0.008,
+    "gripper_flip": False,
+    "has_reasoning": True,
+    "reasoning_words": 12,
+}
+
+
+def test_a_kept_frame() -> None:
+    assert explain_frame(KEPT) == (
+        "Frame 37 of episode 0123456789ab keeps its reasoning of 12 words. Its boundary score is 0.71 and the nearest "
+        "event boundary (threshold 0.50) is 2 frames away: scene label 1. Its acceleration is 0.012 per frame² against "
+        "a mean of 0.008, 1.50 times the mean, and the gripper stays as it was: action label 1. Rule: kept: event "
+        "boundary and acceleration."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "phrase"),
+    [
+        ({"keep": False, "reasoning_words": 1}, "loses its reasoning of 1 word."),
+        ({"keep": False, "has_reasoning": False}, "has no reasoning to drop."),
+        ({"has_reasoning": False}, "has no reasoning to keep."),
+        ({"boundary_distance": None, "scene_label": False}, "no frame of the trajectory is an event boundary"),
+        ({"boundary_distance": 0}, "and it is an event boundary (threshold 0.50): scene label 1."),
+        ({"boundary_distance": 1}, "is 1 frame away"),
+        ({"acceleration": None, "acceleration_mean": None}, "Its acceleration is undefined"),
+        ({"acceleration": 0.0, "acceleration_mean": 0.0}, "against a mean of 0, and the gripper"),
+        ({"gripper_flip": True}, "the gripper changes state here"),
+        ({"action_label": False}, "action label 0."),
+    ],
+)
+def test_every_case_has_its_words(changes: dict[str, Any], phrase: str) -> None:
+    assert phrase in explain_frame(KEPT | changes)

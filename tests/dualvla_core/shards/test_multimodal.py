@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dualvla_core.errors import DatasetError
+from dualvla_core.params import Summary
+from dualvla_core.schemas import MULTIMODAL
+from dualvla_core.shards import MultimodalConfig, build_multimodal_shard
+from dualvla_core.shards.multimodal import SKIPPED_SAMPLES
+
+MakeImages = Callable[[np.ndarray], list[np.ndarray]]
+Digest = Callable[[pa.Table], str]
+
+# Digest of the output of stage version 1 (images aside); when it changes, raise the stage's version in tasks/ and
+# record it anew.
+GOLDEN = {"version": 1, "digest": "f53cd693c1c25281"}
+
+
+def _item(**changes: Any) -> dict[str, Any]:
+    turns = [{"from": "human", "value": "<image>\nWhat is left of the drawer?"}, {"from": "gpt", "value": "A puck."}]
+    item = {"id": "a", "image": "images/a.jpg", "split": "train", "category": "relation", "conversations": turns}
+    return item | changes
+
+
+@pytest.fixture
+def source(tmp_path: Path, make_images: MakeImages) -> Path:
+    folder = tmp_path / "source"
+    (folder / "images").mkdir(parents=True)
+    image = make_images(np.array([0.3]))[0]
+    cv2.imwrite(str(folder / "images" / "a.jpg"), image)
+    cv2.imwrite(str(folder / "images" / "b.png"), image)
+    (folder / "images" / "broken.jpg").write_bytes(b"\xff\xd8 not an image")
+    (folder / "images" / "empty.jpg").touch()
+    (folder / "secret.jpg").write_bytes((folder / "images" / "a.jpg").read_bytes())
+    return folder
+
+
+def _build(source: Path, items: Any, **params: Any) -> tuple[pa.Table, list[dict[str, Any]], Summary]:
+    (source / "conversations.json").write_text(json.dumps(items))
+    output = source.parent / "output"
+    output.mkdir()
+    summary = build_multimodal_shard(MultimodalConfig(**params), source, output)
+    skipped = pq.read_table(output / "skipped.parquet")
+    assert skipped.schema.equals(SKIPPED_SAMPLES)
+    table = pa.ipc.open_file(str(output / "multimodal.arrow")).read_all()
+    assert table.schema.equals(MULTIMODAL)
+    return table, skipped.to_pylist(), summary
+
+
+def test_a_question_becomes_a_row(source: Path) -> None:
+    table, skipped, summary = _build(source, [_item()])
+    row = table.to_pylist()[0]
+    assert row.pop("image") == (source / "images" / "a.jpg").read_bytes()
+    assert row == {
+        "sample": "a",
+        "question": "What is left of the drawer?",
+        "answer": "A puck.",
+        "category": "relation",
+        "split": "train",
+    }
+    assert skipped == []
+    assert summary == {"samples": 1, "kept": 1, "skipped": 0}
+
+
+def test_an_image_may_be_named_within_its_folder(source: Path) -> None:
+    assert _build(source, [_item(image="a.jpg")])[0].num_rows == 1
+
+
+def test_other_formats_become_jpeg(source: Path) -> None:
+    image = _build(source, [_item(image="images/b.png")], jpeg_quality=90)[0]["image"][0].as_py()
+    assert image.startswith(b"\xff\xd8")
+    decoded = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    original = cv2.imread(str(source / "images" / "b.png"))
+    assert decoded is not None
+    assert np.abs(decoded.astype(int) - original).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("item", "sample", "reason"),
+    [
+        (_item(image="images/none.jpg"), "a", "the image 'images/none.jpg' is missing"),
+        (_item(image="images/broken.jpg"), "a", "the image 'images/broken.jpg' cannot be decoded"),
+        (_item(image="images/empty.jpg"), "a", "the image 'images/empty.jpg' cannot be decoded"),
+        (_item(image="../secret.jpg"), "a", "the image '../secret.jpg' lies outside images/"),
+        (_item(image=None, category=""), "a", "image, category should be text and not empty"),
+        (_item(id=7), "7", "id should be text and not empty"),
+        (_item(split="test"), "a", "the split is 'test', expected one of train, held_out"),
+        (_item(conversations=[]), "a", "the conversation goes [], expected one human and one gpt turn"),
+        (_item(conversations="hello"), "a", "the conversation goes None, expected one human and one gpt turn"),
+        (
+            _item(conversations=[{"from": "human", "value": "?"}] * 2),
+            "a",
+            "the conversation goes ['human', 'human'], expected one human and one gpt turn",
+        ),
+        (
+            _item(conversations=[{"from": "human", "value": "<image>\n"}, {"from": "gpt", "value": "Yes."}]),
+            "a",
+            "the question or the answer is empty",
+        ),
+        ("text", None, "the sample is a str, expected an object"),
+        ({}, None, "id, image, split, category should be text and not empty"),
+    ],
+)
+def test_a_bad_sample_is_listed_with_its_reason_and_the_others_stay(
+    source: Path, item: Any, sample: str | None, reason: str
+) -> None:
+    table, skipped, summary = _build(source, [_item(id="good"), item, _item(id="better", split="held_out")])
+    assert table["sample"].to_pylist() == ["good", "better"]
+    assert skipped == [{"position": 1, "sample": sample, "reason": reason}]
+    assert summary == {"samples": 3, "kept": 2, "skipped": 1}
+
+
+def test_a_repeated_id_is_listed(source: Path) -> None:
+    table, skipped, _ = _build(source, [_item(), _item(category="other")])
+    assert table["category"].to_pylist() == ["relation"]
+    assert skipped == [{"position": 1, "sample": "a", "reason": "an earlier sample has the same id"}]
+
+
+def test_an_id_of_a_skipped_sample_is_free(source: Path) -> None:
+    table, skipped, _ = _build(source, [_item(split="?"), _item()])
+    assert table.num_rows == len(skipped) == 1
+
+
+def test_many_samples_are_written_in_batches(source: Path) -> None:
+    table, _, _ = _build(source, [_item(id=str(index)) for index in range(300)])
+    assert table["sample"].to_pylist() == [str(index) for index in range(300)]
+    assert [len(chunk) for chunk in table["sample"].chunks] == [256, 44]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"There is no conversations.json in source"),
+        ("{", r"conversations.json is not JSON"),
+        ("{}", r"conversations.json holds a dict; expected a list"),
+    ],
+)
+def test_a_file_that_is_no_list_is_refused(source: Path, tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (source / "conversations.json").write_text(content)
+    with pytest.raises(DatasetError, match=message):
+        build_multimodal_shard(MultimodalConfig(), source, tmp_path)
+
+
+def test_the_output_is_that_of_this_version(source: Path, table_digest: Digest) -> None:
+    table, _, _ = _build(source, [_item(), _item(id="b", image="b.png", split="held_out")])
+    assert table_digest(table.drop_columns(["image"])) == GOLDEN["digest"]

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dualvla_core.errors import ArtifactError
+from dualvla_core.shards import StatisticsConfig, compute_statistics
+from dualvla_core.shards.statistics import describe
+
+# Output of stage version 1; when it changes, raise the stage's version in tasks/ and record it anew.
+GOLDEN: dict[str, Any] = {
+    "version": 1,
+    "q01": [-0.99831064, -0.99621706, -0.99937938, -0.99911325, -0.99541139, -0.99869311, -0.99621706],
+    "std": [0.68764607, 0.6908909, 0.69542547, 0.70020989, 0.70422786, 0.70674367, 0.70746668],
+}
+
+
+def _names(shard: Path) -> list[str]:
+    names: list[str] = pq.read_table(shard / "episodes.parquet")["episode"].to_pylist()
+    return names
+
+
+def _compute(shards: list[Path], episodes: list[str], output: Path, **params: Any) -> dict[str, Any]:
+    compute_statistics(StatisticsConfig(**params), shards, episodes, output)
+    found: dict[str, Any] = json.loads((output / "statistics.json").read_text())
+    return found
+
+
+def _episode(actions: list[list[float]], name: str = "") -> dict[str, Any]:
+    length = len(actions)
+    return {
+        "trajectory": np.zeros((length, 6)),
+        "gripper": np.ones((length, 1)),
+        "actions": np.array(actions),
+        "name": name,
+    }
+
+
+def test_statistics_by_hand(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    shard = make_shard([_episode([[0, 5], [2, 5]]), _episode([[4, 5]])])
+    found = _compute([shard], _names(shard), tmp_path)["test_pose"]
+    assert (found["num_transitions"], found["num_trajectories"]) == (3, 2)
+    action = found["action"]
+    assert action["mean"] == [2, 5]
+    assert action["std"] == pytest.approx([np.sqrt(8 / 3), 0])
+    assert (action["min"], action["max"]) == ([0, 5], [4, 5])
+    assert action["q01"] == pytest.approx([0.04, 5])  # 1 % of the way over two gaps of 2
+    assert action["q99"] == pytest.approx([3.96, 5])
+    assert action["mask"] == [True, False]  # the gripper's command comes last
+    assert found["state"]["mask"] == [True] * 6 + [False]
+    assert found["state"]["mean"] == [0] * 6 + [1]
+
+
+def test_grippers_can_be_normalised_too(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    shard = make_shard([_episode([[0, 5], [2, 5]])])
+    found = _compute([shard], _names(shard), tmp_path, normalise_grippers=True)["test_pose"]
+    assert found["action"]["mask"] == [True, True]
+    assert found["state"]["mask"] == [True] * 7
+
+
+def test_only_the_chosen_episodes_count(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    first = make_shard([_episode([[1, 0]], "a"), _episode([[100, 0]], "b")], name="first")
+    second = make_shard([_episode([[3, 0]], "c")], name="second")
+    found = _compute([first, second], ["a", "c"], tmp_path)["test_pose"]
+    assert found["action"]["mean"] == [2, 0]
+    assert found["num_trajectories"] == 2
+
+
+def test_each_embodiment_has_its_own(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    poses = make_shard([_episode([[1, 0]], "a")], name="poses")
+    joints = make_shard([{"trajectory": np.zeros((2, 4)), "name": "b"}], space="joints", name="joints")
+    assert set(_compute([poses, joints], ["a", "b"], tmp_path)) == {"test_pose", "test_joints"}
+    assert set(_compute([poses, joints], ["b"], tmp_path)) == {"test_joints"}
+
+
+def test_values_that_are_not_finite_are_left_out() -> None:
+    found = describe(np.array([[1, np.nan], [np.nan, np.nan], [3, np.inf], [np.inf, np.nan]], np.float32))
+    assert found["mean"] == [2, None]
+    assert found["max"] == [3, None]
+    assert found["q99"] == [pytest.approx(2.98), None]
+
+
+def test_episodes_without_actions_still_have_states(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    shard = make_shard([_episode([[1, 0], [2, 0]])])
+    batch = pa.ipc.open_file(str(shard / "shard.arrow")).get_batch(0)
+    column = batch.schema.get_field_index("action")
+    field = batch.schema.field("action")
+    without = batch.set_column(column, field, pa.nulls(batch.num_rows, field.type))
+    with pa.ipc.new_file(str(shard / "shard.arrow"), batch.schema) as writer:
+        writer.write_batch(without)
+    found = _compute([shard], _names(shard), tmp_path)["test_pose"]
+    assert "action" not in found
+    assert found["num_transitions"] == 2
+
+
+def test_a_missing_episode_is_an_error(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    shard = make_shard([_episode([[1, 0]], "a")])
+    with pytest.raises(ArtifactError, match=r"2 of 3 training episodes are in none of the 1 shards \(the first is x\)"):
+        _compute([shard], ["a", "y", "x"], tmp_path)
+
+
+def test_actions_of_different_width_are_refused(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    shard = make_shard([_episode([[1, 0]], "a"), _episode([[1, 0, 0]], "b")])
+    with pytest.raises(ArtifactError, match=r"Actions of test_pose have 2 dimensions in one episode and 3 in another"):
+        _compute([shard], ["a", "b"], tmp_path)
+
+
+def test_ragged_actions_are_refused(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    shard = make_shard([_episode([[1, 0], [1, 0]])])
+    batch = pa.ipc.open_file(str(shard / "shard.arrow")).get_batch(0)
+    field = batch.schema.field("action")
+    ragged = pa.array([[1.0], [1.0, 2.0, 3.0]], field.type)
+    with pa.ipc.new_file(str(shard / "shard.arrow"), batch.schema) as writer:
+        writer.write_batch(batch.set_column(batch.schema.get_field_index("action"), field, ragged))
+    with pytest.raises(ArtifactError, match="does not hold the same number of values on every frame"):
+        _compute([shard], _names(shard), tmp_path)
+
+
+def test_a_folder_without_shard_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no shard.arrow"):
+        _compute([tmp_path], [], tmp_path)
+
+
+class CountingFile(io.FileIO):
+    """A file that remembers how many bytes were read."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(-1 if size is None else size)
+        type(self).read_bytes += len(content)
+        return content
+
+
+def test_images_are_never_read(
+    make_shard: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (96, 96, 3)).astype(np.uint8) for _ in range(40)]
+    shard = make_shard([{**_episode([[1, 0]] * 40), "camera_images": {"front": noise}}])
+    size = (shard / "shard.arrow").stat().st_size
+    CountingFile.read_bytes = 0
+    monkeypatch.setattr(pa, "memory_map", lambda path: pa.PythonFile(CountingFile(path), mode="r"))
+    _compute([shard], _names(shard), tmp_path)
+    assert 0 < CountingFile.read_bytes < size / 10
+
+
+def test_the_output_is_that_of_this_version(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    actions = np.sin(np.arange(60)[:, None] * np.arange(1, 8) / 9)
+    shard = make_shard([{"trajectory": np.zeros((60, 6)), "gripper": np.ones((60, 1)), "actions": actions}])
+    found = _compute([shard], _names(shard), tmp_path)
+    assert list(found["test_pose"]) == ["action", "num_trajectories", "num_transitions", "state"]
+    assert list(found["test_pose"]["action"]) == ["mask", "max", "mean", "min", "q01", "q99", "std"]
+    assert found["test_pose"]["action"]["q01"] == pytest.approx(GOLDEN["q01"], rel=1e-6)
+    assert found["test_pose"]["action"]["std"] == pytest.approx(GOLDEN["std"], rel=1e-6)

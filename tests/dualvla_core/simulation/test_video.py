@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from dualvla_core.simulation.video import VideoEncoder
+
+
+def encode(path: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    encoder = VideoEncoder(path, size=64, fps=80, crf=10, gop=6)
+    for length in (5, 8):
+        encoder.write_episode([np.roll(noise, shift, 1) for shift in range(length)])
+    encoder.close()
+    return path
+
+
+def test_every_episode_starts_with_a_key_frame_at_its_own_time(tmp_path: Path) -> None:
+    with av.open(str(encode(tmp_path / "a.mp4"))) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+        assert stream.time_base is not None
+        times = [packet.pts * float(stream.time_base) for packet in packets if packet.pts is not None]
+        keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
+    np.testing.assert_allclose(times, np.arange(13) / 80, atol=1e-9)
+    assert keys == [0, 5, 11]  # the episodes at 0 and 5, and one key-frame after six images
+
+
+def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
+    assert encode(tmp_path / "a.mp4").read_bytes() == encode(tmp_path / "b.mp4").read_bytes()

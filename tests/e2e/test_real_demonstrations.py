@@ -1,0 +1,41 @@
+"""Real robots go through without code for them, and again from another machine over S3."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.conftest import CommandLine
+from tests.seaweedfs import ACCESS_KEY, SECRET_KEY, S3Service
+
+
+def test_humanoid_without_gripper_or_pose_on_s3_and_from_an_empty_disk(
+    shared_data: Path, tmp_path: Path, command_line: Callable[..., CommandLine], s3_service: S3Service
+) -> None:
+    remote = {
+        "DUALVLA_STORE": f"s3://{s3_service.make_bucket()}/team",
+        "DUALVLA_S3_ENDPOINT": s3_service.endpoint_url,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    dataset = str(shared_data / "g1_real_lerobot_v21")
+    first = command_line(tmp_path / "one", **remote)("curate", "--dataset", dataset)
+    assert first.returncode == 0, first.stderr
+    report = json.loads(Path(first.last_line).with_suffix(".json").read_text())
+    assert (report["totals"]["episodes"], report["totals"]["frames"]) == (4, 1461)
+    shutil.rmtree(tmp_path / "one")
+    second = command_line(tmp_path / "two", **remote)("curate", "--dataset", dataset)
+    assert second.returncode == 0, second.stderr
+    assert second.executed == {}
+    assert json.loads(Path(second.last_line).with_suffix(".json").read_text()) == report
+
+
+def test_bimanual_simulation(shared_data: Path, tmp_path: Path, command_line: Callable[..., CommandLine]) -> None:
+    finished = command_line(tmp_path)("curate", "--dataset", str(shared_data / "aloha_sim_lerobot_v30"))
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(Path(finished.last_line).with_suffix(".json").read_text())
+    assert (report["totals"]["episodes"], report["totals"]["frames"]) == (3, 1300)
+    assert 0.02 < report["totals"]["ratio"] < 0.5
