@@ -10,8 +10,9 @@ from prefect import flow
 
 from dualvla_core.pipeline_config import PipelineConfig
 from infra.manifest import ArtifactRef
-from tasks.build_shards import build_multimodal_shard, build_shards, compute_statistics
+from tasks.build_shards import build_multimodal_shard, build_shards
 from tasks.compute_kinematics import compute_kinematics
+from tasks.compute_statistics import compute_statistics
 from tasks.dataset import DatasetSource, recorded_dataset
 from tasks.decode_episodes import collect_episodes, decode_episodes
 from tasks.detect_event_boundaries import detect_event_boundaries
@@ -63,7 +64,7 @@ def curate_dataset(
     kinematics = compute_kinematics.map(run, repeat(config.kinematics), segments)
     decisions = prune_reasoning.map(run, repeat(config.pruning), segments, boundaries, kinematics)
     shards = build_shards.map(run, repeat(config.shards), segments, decisions)
-    statistics = compute_statistics.submit("all shards", run, config.statistics, collection, collected(shards))
+    statistics = compute_statistics.submit("training split", run, config.statistics, collection, decoded)
 
     parts = {
         "scan": scanned,

@@ -1,16 +1,12 @@
-"""Builds training shards, robot and multimodal, and the statistics that normalise them."""
+"""Builds training shards, robot and multimodal."""
 
 from __future__ import annotations
 
-import polars as pl
-
-from dualvla_core.params import Summary
 from dualvla_core.shards import build_multimodal_shard as build_multimodal
 from dualvla_core.shards import build_shard as build
-from dualvla_core.shards import compute_statistics as compute
-from dualvla_core.shards.config import MultimodalConfig, ShardsConfig, StatisticsConfig
+from dualvla_core.shards.config import MultimodalConfig, ShardsConfig
 from infra.manifest import ArtifactRef
-from tasks.stage import Job, RunContext, Work, stage
+from tasks.stage import RunContext, Work, stage
 
 
 @stage("build_shards", version=1)
@@ -33,17 +29,3 @@ def build_multimodal_shard(_run: RunContext, config: MultimodalConfig, recorded:
         inputs={"recorded": recorded},
         body=lambda job: build_multimodal(config, job.store.folder(recorded) / "multimodal", job.output, job.progress),
     )
-
-
-@stage("compute_statistics", version=1)
-def compute_statistics(
-    _run: RunContext, config: StatisticsConfig, collection: ArtifactRef, shards: tuple[ArtifactRef, ...]
-) -> Work:
-    """Normalisation statistics over the training episodes of a collection."""
-
-    def body(job: Job) -> Summary:
-        episodes = pl.read_parquet(job.store.folder(collection) / "collection.parquet")
-        training = episodes.filter(pl.col("split") == "train").get_column("episode").to_list()
-        return compute(config, [job.store.folder(shard) for shard in shards], training, job.output, job.progress)
-
-    return Work(params=config.model_dump(mode="json"), inputs={"collection": collection, "shards": shards}, body=body)

@@ -74,10 +74,11 @@ def _context(
     episodes = pq.read_table(collection / "collection.parquet", schema=schemas.COLLECTION).to_pylist()
     skipped = pq.read_table(collection / "skipped.parquet", schema=schemas.SKIPPED).to_pylist()
     lineage = list(_lineage(store, [ref for refs in artifacts.roles().values() for ref in refs]))
-    phases = dataset.folder(store) / "labels" / "phases.parquet"
+    labels = dataset.folder(store) / "labels"
+    phases = labels / "phases.parquet"
     return ReportContext(
         title=f"Curation of {dataset.name}",
-        datasets=(_dataset_facts(dataset.name, facts),),
+        datasets=(_dataset_facts(dataset.name, facts, _unsolved(labels / "attempts.parquet")),),
         episodes=tuple(
             EpisodeContext(dataset=dataset.name, **{k: row[k] for k in ("episode", "episode_index", "task", "split")})
             for row in episodes
@@ -92,7 +93,18 @@ def _context(
     )
 
 
-def _dataset_facts(name: str, facts: dict[str, Any]) -> DatasetFacts:
+def _unsolved(attempts: Path) -> tuple[str, ...]:
+    """The recorded attempts that became no demonstration, each with its reason."""
+    if not attempts.exists():
+        return ()
+    return tuple(
+        f"The attempt {row['initial_condition']} became no demonstration: {row['reason']}"
+        for row in pq.read_table(attempts).to_pylist()
+        if not row["success"]
+    )
+
+
+def _dataset_facts(name: str, facts: dict[str, Any], unsolved: tuple[str, ...]) -> DatasetFacts:
     return DatasetFacts(
         name=name,
         layout=facts["layout"],
@@ -101,7 +113,7 @@ def _dataset_facts(name: str, facts: dict[str, Any]) -> DatasetFacts:
         fps=facts["fps"],
         embodiment=facts["embodiment"]["name"],
         embodiment_description=facts["embodiment"]["description"],
-        warnings=tuple(facts["warnings"]),
+        warnings=(*facts["warnings"], *unsolved),
     )
 
 
@@ -131,5 +143,4 @@ def _node(manifest: Manifest) -> StageNode:
         digest=manifest.digest,
         version=request.version,
         inputs=tuple(ref.key for refs in request.inputs.values() for ref in refs),
-        outcome="executed",
     )

@@ -17,4 +17,3 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the folder ../shared/data with real demonstrations is absent")
     return SHARED_DATA
-

@@ -74,7 +74,11 @@ class Segment:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._file = pa.ipc.open_file(pa.memory_map(str(folder / "frames.arrow")))
+            source = pa.memory_map(str(folder / "frames.arrow"))
+            self._file = pa.ipc.open_file(source)
+            names = [name for name in SIGNALS.names if name in self._file.schema.names]
+            fields = [self._file.schema.get_field_index(name) for name in names]
+            self._signals = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
             self.episodes: pa.Table = pq.read_table(folder / "episodes.parquet")
         except (OSError, pa.ArrowException) as error:
             raise ArtifactError(
@@ -101,8 +105,8 @@ class Segment:
         return self._positions[digest]
 
     def signals(self, position: int) -> pa.RecordBatch:
-        """The canonical episode without images (`schemas.SIGNALS`); nothing is copied."""
-        return self._batch(position).select(SIGNALS.names)
+        """The canonical episode without images (`schemas.SIGNALS`); no image byte is touched."""
+        return self._signals.get_batch(position)
 
     def images(self, position: int, camera: str) -> list[bytes]:
         """The episode's JPEG images of one camera, in frame order."""

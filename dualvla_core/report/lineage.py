@@ -23,7 +23,6 @@ class Box:
     left: float
     top: float
     artifacts: int
-    hits: int
     key: str  # of its only artifact; empty where there are several
 
 
@@ -51,9 +50,8 @@ def draw_lineage(nodes: Sequence[StageNode]) -> LineageDrawing:
     boxes = []
     for stage in stages:
         own = [node for node in nodes if node.stage == stage]
-        hits = sum(node.outcome == "hit" for node in own)
         left, top = centre[stage] - box_width / 2, layer[stage] * _LAYER
-        boxes.append(Box(stage, left, top, len(own), hits, own[0].key if len(own) == 1 else ""))
+        boxes.append(Box(stage, left, top, len(own), own[0].key if len(own) == 1 else ""))
     depth = {name: index for index, row in enumerate(rows) for name in row}
     edges = tuple(_edge(upper, lower, centre, depth) for upper, lower in links)
     height = (len(rows) - 1) * _LAYER + _BOX_HEIGHT if rows else 0.0

@@ -111,17 +111,13 @@ class FilmStripChoice(Params):
 
 
 class StageNode(Params):
-    """One artifact of the lineage: which stage made it, from what, and whether this run had to, if told."""
+    """One artifact of the lineage: which stage made it, from what."""
 
     stage: str = Field(description="Stage name.")
     key: str = Field(description="Digest of stage, version, parameters and inputs.")
     digest: str = Field(description="Digest of the artifact's payload.")
     version: int = Field(description="Stage version.")
     inputs: tuple[str, ...] = Field((), description="Keys of the artifacts it was made from.")
-    outcome: Literal["hit", "executed"] | None = Field(
-        None, description="Found in the store, or made by this run; null where the run is not told of."
-    )
-    seconds: float | None = Field(None, description="Time it took to make (s).")
 
 
 class StatisticsRow(Params):

@@ -1,9 +1,8 @@
-"""Reading a robot shard in place: memory-mapped, only the columns asked for."""
+"""Reading a robot shard in place: memory-mapped."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +21,17 @@ EPISODES_FILE = "episodes.parquet"
 class ShardReader:
     """One robot shard: its index, its embodiment, and its episodes as record batches.
 
-    With ``columns`` only those are loaded; the bytes of the others (images, above all) are never touched.
-
     Raises `ArtifactError` when the folder is no robot shard.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         path = folder / SHARD_FILE
         if not path.is_file():
             raise ArtifactError(f"There is no {SHARD_FILE} in {folder.name}; expected a shard made by build_shard.")
         source = pa.memory_map(str(path))
-        schema = pa.ipc.open_file(source).schema
+        self._file = pa.ipc.open_file(source)
+        schema = self._file.schema
         check_schema(schema, robot_shard_schema(cameras_of(schema)), SHARD_FILE)
-        included = None if columns is None else [schema.get_field_index(name) for name in columns]
-        self._file = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=included))
         self.cameras = cameras_of(schema)
         self.embodiment = Embodiment.model_validate(json.loads(schema.metadata[b"dualvla"])["embodiment"])
         self.episodes: pa.Table = pq.read_table(folder / EPISODES_FILE)

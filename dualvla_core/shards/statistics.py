@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from dualvla_core.episodes.embodiment import Embodiment
+from dualvla_core.episodes.segment import Segment
 from dualvla_core.errors import ArtifactError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 from dualvla_core.shards.actions import gripper_actions, gripper_states
 from dualvla_core.shards.config import StatisticsConfig
-from dualvla_core.shards.reader import ShardReader, matrix
+from dualvla_core.shards.reader import matrix
 
 STATISTICS_FILE = "statistics.json"
 
@@ -23,7 +26,7 @@ STATISTICS_FILE = "statistics.json"
 class _Signals(NamedTuple):
     """What was gathered of one embodiment."""
 
-    shard: ShardReader
+    embodiment: Embodiment
     actions: list[NDArray[np.float32]]
     states: list[NDArray[np.float32]]
     lengths: list[int]
@@ -31,7 +34,7 @@ class _Signals(NamedTuple):
 
 def compute_statistics(
     params: StatisticsConfig,
-    shards: Sequence[Path],
+    segments: Sequence[Path],
     episodes: Collection[str],
     output: Path,
     progress: Progress = silent,
@@ -47,23 +50,24 @@ def compute_statistics(
     are not finite are left out. Quantiles are exact, so the two columns (4 bytes a number) are held in memory, images
     never.
 
-    Raises `ArtifactError` when an episode is in none of the ``shards``, or signals differ in width within an
+    Raises `ArtifactError` when an episode is in none of the ``segments``, or signals differ in width within an
     embodiment.
     """
     wanted, found = set(episodes), set[str]()
     gathered: dict[str, _Signals] = {}
-    for done, folder in enumerate(shards):
-        shard = ShardReader(folder, columns=("state", "action"))
-        signals = gathered.setdefault(shard.embodiment.name, _Signals(shard, [], [], []))
-        for index, episode in enumerate(shard.episodes["episode"].to_pylist()):
-            if episode in wanted:
-                _gather(shard, index, signals)
+    for done, folder in enumerate(segments):
+        segment = Segment(folder)
+        name = segment.embodiment.name
+        signals = gathered.setdefault(name, _Signals(segment.embodiment, [], [], []))
+        for position, episode in enumerate(segment.episodes["episode"].to_pylist()):
+            if episode in wanted and episode not in found:
+                _gather(segment.signals(position), signals)
                 found.add(episode)
-        progress(done + 1, len(shards))
+        progress(done + 1, len(segments))
     if wanted - found:
         raise ArtifactError(
-            f"{len(wanted - found)} of {len(wanted)} training episodes are in none of the {len(shards)} shards (the "
-            f"first is {min(wanted - found)}); build their shards first."
+            f"{len(wanted - found)} of {len(wanted)} training episodes are in none of the {len(segments)} segments "
+            f"(the first is {min(wanted - found)}); decode them first."
         )
     statistics = {name: _of_embodiment(params, signals) for name, signals in gathered.items() if signals.lengths}
     (output / STATISTICS_FILE).write_text(json.dumps(statistics, indent=2, sort_keys=True) + "\n")
@@ -74,9 +78,8 @@ def compute_statistics(
     }
 
 
-def _gather(shard: ShardReader, index: int, signals: _Signals) -> None:
-    batch = shard.episode(index)
-    name = shard.embodiment.name
+def _gather(batch: pa.RecordBatch, signals: _Signals) -> None:
+    name = signals.embodiment.name
     for column, parts in (("action", signals.actions), ("state", signals.states)):
         values = matrix(batch.column(column), f"The column {column!r} of an episode of {name}")
         if values is None:
@@ -91,7 +94,6 @@ def _gather(shard: ShardReader, index: int, signals: _Signals) -> None:
 
 
 def _of_embodiment(params: StatisticsConfig, signals: _Signals) -> dict[str, Any]:
-    embodiment = signals.shard.embodiment
     result: dict[str, Any] = {"num_transitions": sum(signals.lengths), "num_trajectories": len(signals.lengths)}
     for name, parts, grippers_of in (
         ("action", signals.actions, gripper_actions),
@@ -99,7 +101,7 @@ def _of_embodiment(params: StatisticsConfig, signals: _Signals) -> dict[str, Any
     ):
         if parts:
             values = np.concatenate(parts)
-            skipped = grippers_of(embodiment, values.shape[1]) & (not params.normalise_grippers)
+            skipped = grippers_of(signals.embodiment, values.shape[1]) & (not params.normalise_grippers)
             result[name] = describe(values) | {"mask": (~skipped).tolist()}
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import warnings
 from types import ModuleType
 from typing import Any
@@ -163,7 +164,8 @@ class ScriptedExpert:
 
 def _load() -> tuple[ModuleType, dict[str, Any], dict[str, Any]]:
     """MuJoCo, Meta-World's tasks and its experts. MuJoCo picks its renderer when it is first imported, hence here."""
-    os.environ.setdefault("MUJOCO_GL", "osmesa")
+    if sys.platform == "linux":  # elsewhere MuJoCo's own choice needs no display
+        os.environ.setdefault("MUJOCO_GL", "osmesa")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of dependencies, about themselves

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ from infra.artifact_store import ArtifactStore
 from infra.object_store import open_store
 from tests.e2e.conftest import CommandLine, Finished
 
-pytest.importorskip("metaworld", reason="the extra `simulation` is not installed")
+pytestmark = pytest.mark.skipif(find_spec("metaworld") is None, reason="the extra `simulation` is not installed")
 ALL_STAGES = {
     "record_demonstrations",
     "assemble_demonstrations",

@@ -81,15 +81,6 @@ def test_frames_are_rgb(tmp_path: Path) -> None:
     assert image[8, 8].tolist() == pytest.approx([255, 0, 0], abs=3)
 
 
-def test_signals_are_not_copied(folder: Path) -> None:
-    before = pa.total_allocated_bytes()
-    segment = Segment(folder)
-    opened = pa.total_allocated_bytes()
-    signals = segment.signals(0)
-    assert signals.num_rows == 3
-    assert pa.total_allocated_bytes() == opened >= before
-
-
 def test_an_empty_segment(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path, SAWYER, CAMERAS):
         pass

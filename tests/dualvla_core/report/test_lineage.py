@@ -16,7 +16,7 @@ INPUTS = {
 }
 
 
-def _nodes(suffix: str = "", hits: tuple[str, ...] = ()) -> list[StageNode]:
+def _nodes(suffix: str = "") -> list[StageNode]:
     return [
         StageNode(
             stage=stage,
@@ -24,7 +24,6 @@ def _nodes(suffix: str = "", hits: tuple[str, ...] = ()) -> list[StageNode]:
             digest="d",
             version=1,
             inputs=tuple(name + suffix for name in inputs),
-            outcome="hit" if stage in hits else "executed",
         )
         for stage, inputs in INPUTS.items()
     ]
@@ -37,7 +36,7 @@ def test_edges_join_stages_through_the_keys_of_their_artifacts() -> None:
 
 
 def test_an_input_made_elsewhere_draws_no_edge() -> None:
-    node = StageNode(stage="decode", key="k", digest="d", version=1, inputs=("unknown",), outcome="hit")
+    node = StageNode(stage="decode", key="k", digest="d", version=1, inputs=("unknown",))
     assert stage_edges([node]) == []
 
 
@@ -75,11 +74,11 @@ def test_a_long_line_passes_beside_the_boxes_between_its_ends() -> None:
     assert len(drawing.edges) == 7 + 3
 
 
-def test_a_stage_with_several_artifacts_counts_its_hits() -> None:
-    boxes = {box.stage: box for box in draw_lineage([*_nodes("1", hits=("scan",)), *_nodes("2")]).boxes}
-    assert (boxes["scan"].artifacts, boxes["scan"].hits, boxes["scan"].key) == (2, 1, "")
+def test_a_stage_with_several_artifacts_counts_them() -> None:
+    boxes = {box.stage: box for box in draw_lineage([*_nodes("1"), *_nodes("2")]).boxes}
+    assert (boxes["scan"].artifacts, boxes["scan"].key) == (2, "")
     single = draw_lineage(_nodes("1")).boxes[0]
-    assert (single.artifacts, single.hits, single.key) == (1, 0, "scan1")
+    assert (single.artifacts, single.key) == (1, "scan1")
 
 
 def test_no_lineage_is_an_empty_drawing() -> None:

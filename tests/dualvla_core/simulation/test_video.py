@@ -30,3 +30,21 @@ def test_every_episode_starts_with_a_key_frame_at_its_own_time(tmp_path: Path) -
 
 def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
     assert encode(tmp_path / "a.mp4").read_bytes() == encode(tmp_path / "b.mp4").read_bytes()
+
+
+def test_an_episodes_packets_do_not_depend_on_its_neighbours(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    one, two = (list(rng.integers(0, 256, (12, 32, 32, 3)).astype(np.uint8)) for _ in range(2))
+
+    def packets(*episodes: list[np.ndarray]) -> list[bytes]:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.mp4"
+        encoder = VideoEncoder(path, 32, 80, 18, 10)
+        for episode in episodes:
+            encoder.write_episode(episode)
+        encoder.close()
+        with av.open(str(path)) as container:
+            return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+    alone_one, alone_two = packets(one), packets(two)
+    assert packets(one, two) == alone_one + alone_two
+    assert packets(two, one) == alone_two + alone_one
