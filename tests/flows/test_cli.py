@@ -1,0 +1,82 @@
+"""The command line, as far as it needs no server: configuration, plans, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dualvla_core.errors import ConfigError
+from flows.cli import app, main
+from flows.cli.configuration import configure, preset_names
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DUALVLA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_is_valid(preset: str) -> None:
+    assert configure(preset, []).config.name == preset
+
+
+def test_the_paper_preset_keeps_no_first_frame_and_the_demo_does() -> None:
+    assert not configure("paper", []).config.pruning.keep_first_frame
+    assert configure("demo", []).config.pruning.keep_first_frame
+
+
+def test_a_preset_may_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ndecode:\n  jpeg_quality: 80\n")
+    assert configure(str(path), []).config.decode.jpeg_quality == 80
+    path.write_text("- a list\n")
+    with pytest.raises(ConfigError, match="holds a list"):
+        configure(str(path), [])
+    with pytest.raises(ConfigError, match="There is no preset 'nowhere'"):
+        configure("nowhere", [])
+
+
+def test_config_show_names_value_origin_and_meaning() -> None:
+    result = CliRunner().invoke(app, ["config", "show", "--preset", "demo", "--set", "decode.jpeg_quality=80"])
+    assert result.exit_code == 0
+    line = next(line for line in result.output.splitlines() if "decode.jpeg_quality" in line)
+    assert "80" in line
+    assert "--set decode.jpeg_quality=80" in line
+    assert any("preset demo" in line for line in result.output.splitlines() if "keep_first_frame" in line)
+
+
+def test_a_dry_run_of_nothing_waits_for_the_recording(home: Path) -> None:
+    result = CliRunner().invoke(app, ["demo", "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert "nothing of this stage is committed yet" in result.output
+    assert "waits for record_demonstrations" in result.output
+    assert "0 hits" in result.output
+    assert not (home / "store" / "artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "--dry-run", "--force", "decode"], "There is no stage 'decode' to force; the stages are record_"),
+        (["run", "--dry-run", "--set", "pruning.rule=all"], "pruning.rule = 'all'"),
+        (["curate", "--dry-run", "--dataset", "nowhere"], "There is no folder"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_status_1(
+    home: Path,
+    arguments: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["dualvla", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
