@@ -13,6 +13,7 @@ follows a manifest never sees a half-written artifact.
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
@@ -35,7 +36,7 @@ from infra.manifest import (
     payload_digest,
     read_manifest,
 )
-from infra.object_store import MissingObjectError, ObjectStore
+from infra.object_store import MissingObjectError, ObjectStore, StorageError
 
 
 class CorruptArtifactError(ArtifactError):
@@ -84,12 +85,22 @@ class ArtifactStore:
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """An empty local folder to write a payload into; it is removed when the block ends."""
+        """An empty local folder to write a payload into; it is removed when the block ends.
+
+        Raises `StorageError` when the disk fills up meanwhile.
+        """
         drafts = self.cache / "drafts"
         drafts.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=drafts))
         try:
             yield folder
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            raise StorageError(
+                f"The disk that holds {self.cache} became full while a result was written to it; free some space and "
+                "run again: what is committed is not computed again."
+            ) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.params import Params
-from infra.object_store import MissingObjectError, ObjectStore
+from infra.object_store import MissingObjectError, ObjectStore, StorageError
 
 LEASE_TTL_S = 30.0
 HEARTBEAT_S = 5.0
@@ -90,7 +90,10 @@ class Lease:
         self._stop.set()
         self._thread.join()
         if not self._lost.is_set():
-            self._write(self._record.model_copy(update={"released": True}))
+            try:
+                self._write(self._record.model_copy(update={"released": True}))
+            except StorageError as error:  # must not hide why the work ended; an unreleased lease times out
+                log.warning("The lease on %s could not be released: %s", self._key, error)
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):

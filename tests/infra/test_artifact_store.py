@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from infra.artifact_store import ArtifactStore, CorruptArtifactError
 from infra.lease import LeaseLostError, try_acquire
 from infra.manifest import ArtifactRef, Manifest, StageRequest
-from infra.object_store import open_store
+from infra.object_store import StorageError, open_store
 
 
 @pytest.fixture
@@ -115,3 +116,12 @@ def test_draft_is_removed(store: ArtifactStore) -> None:
     with store.draft() as folder:
         (folder / "file").write_text("x")
     assert not folder.exists()
+
+
+def test_a_full_disk_is_told_in_one_sentence(store: ArtifactStore) -> None:
+    with pytest.raises(StorageError, match="became full"), store.draft() as folder:
+        (folder / "half").write_text("x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not folder.exists()
+    with pytest.raises(PermissionError), store.draft():
+        raise PermissionError(errno.EACCES, "not this one")
