@@ -119,7 +119,7 @@ def test_draft_is_removed(store: ArtifactStore) -> None:
 
 
 def test_a_full_disk_is_told_in_one_sentence(store: ArtifactStore) -> None:
-    with pytest.raises(StorageError, match="became full"), store.draft() as folder:
+    with pytest.raises(StorageError, match="became full"), store.draft() as folder:  # noqa: PT012 - the block is under test
         (folder / "half").write_text("x")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not folder.exists()
