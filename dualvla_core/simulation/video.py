@@ -11,6 +11,9 @@ import av
 
 from dualvla_core.simulation.environment import Image
 
+_ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0"
+"""Told to x264 itself: with its threads, about one encoding in a hundred gave other bytes on a busy machine."""
+
 
 class VideoEncoder:
     """H.264 in yuv420p without B-frames; the same images give the same bytes.
@@ -52,7 +55,7 @@ class VideoEncoder:
     def _encode(self, images: Iterable[Image]) -> bytes:
         buffer = io.BytesIO()
         with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-            options = {"crf": str(self._crf), "bf": "0", "threads": "1"}  # more threads would change the bytes
+            options = {"crf": str(self._crf), "bf": "0", "x264-params": _ONE_THREAD}
             stream = container.add_stream("libx264", rate=self._fps, options=options)
             stream.width = stream.height = self._size
             stream.pix_fmt = "yuv420p"
