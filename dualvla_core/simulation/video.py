@@ -12,8 +12,8 @@ import av
 from dualvla_core.simulation.environment import Image
 
 _REPEATABLE = "threads=1:mbtree=0"
-"""Told to x264 itself. With its macroblock tree, up to a quarter of the encodings in some processes gave other bytes for
-the same images (measured; none of 1400 without it), and an episode is identified by its packets."""
+"""Told to x264 itself. With its macroblock tree, some processes gave other bytes for the same images in up to a quarter
+of the encodings (measured; none of 1400 without it), and an episode is identified by its packets."""
 
 
 class VideoEncoder:
