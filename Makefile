@@ -1,6 +1,6 @@
 # Every path is relative, so that a checkout under a folder with spaces works.
 EXTRAS_DEMO := simulation
-EXTRAS_TEST := dev,simulation
+EXTRAS_TEST := dev,simulation,train
 WORKERS ?= 2
 ARGS ?=
 export PYTHON
@@ -8,7 +8,7 @@ export PYTHON
 export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench torch clean demo-environment test-environment
+.PHONY: help demo test test-slow check bench clean demo-environment test-environment
 
 help: ## Show this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
@@ -31,9 +31,6 @@ check: test-environment ## Lint, format, types and the four floors
 
 bench: test-environment ## Run the benchmarks
 	@for benchmark in benchmarks/*.py; do .venv/bin/python "$$benchmark" $(ARGS) || exit 1; done
-
-torch: demo-environment ## Add the CPU build of PyTorch, with nothing from CUDA
-	@infra/install/torch_cpu.sh
 
 clean: ## Remove the environment and caches; results stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist *.egg-info

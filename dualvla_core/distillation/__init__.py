@@ -1,0 +1,1 @@
+"""The training objective: the VLA loss and dual-teacher distillation, routed by the domain of the data."""

@@ -1,0 +1,1 @@
+"""How well a policy acts and answers, and how sure one can be of it."""

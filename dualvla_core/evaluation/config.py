@@ -1,0 +1,62 @@
+"""What evaluation can be told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from dualvla_core.params import Params
+from dualvla_core.simulation.scenes import TaskName
+
+
+class TrialConfig(Params):
+    """The trials a success rate counts."""
+
+    benchmark: Literal["metaworld"] = Field(default="metaworld", description="Benchmark the trials come from")
+    tasks: tuple[TaskName, ...] = Field(
+        default=("reach", "drawer-open", "door-open", "button-press-topdown", "drawer-close", "window-open"),
+        min_length=1,
+        description="Tasks, without their version suffix",
+    )
+    first_seed: int = Field(default=50000, ge=0, description="Seed of each task's first episode; the others count up")
+    episodes_per_task: int = Field(default=20, ge=1, description="Episodes per task (episodes)")
+    max_steps: int = Field(default=200, ge=1, le=499, description="Longest episode (control steps)")
+    success_mode: Literal["latched"] = Field(
+        default="latched", description="An episode succeeds, and ends, at the first step at which its task is solved"
+    )
+    execute: int = Field(default=6, ge=1, description="Actions carried out per decision of the policy (control steps)")
+    image_size: int = Field(default=96, ge=32, le=480, multiple_of=2, description="Side of third-person images (px)")
+    wrist_image_size: int = Field(default=96, ge=32, le=480, multiple_of=2, description="Side of wrist images (px)")
+
+    @property
+    def seeds(self) -> range:
+        """The seeds played for each task."""
+        return range(self.first_seed, self.first_seed + self.episodes_per_task)
+
+    @property
+    def episodes(self) -> list[tuple[TaskName, int]]:
+        """Every planned episode as ``(task, seed)``, task after task."""
+        return [(task, seed) for task in self.tasks for seed in self.seeds]
+
+
+class RolloutConfig(TrialConfig):
+    """The trials, and what is kept of them."""
+
+    judge_frames: int = Field(
+        default=12, ge=2, le=16, description="Most images kept per episode, evenly spread, first and last included"
+    )
+    jpeg_quality: int = Field(default=90, ge=1, le=100, description="JPEG quality of the images kept")
+
+
+class OpenLoopConfig(Params):
+    """How actions are compared with those of held-out demonstrations."""
+
+    chunk: int = Field(default=6, ge=1, description="Actions compared per decision (control steps)")
+    stride: int = Field(default=5, ge=1, description="A decision is asked for at every so many frames (frames)")
+
+
+class MultimodalEvaluationConfig(Params):
+    """How answers to visual questions are counted."""
+
+    split: Literal["train", "held_out"] = Field(default="held_out", description="Which questions are asked")

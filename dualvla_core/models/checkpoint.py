@@ -1,0 +1,83 @@
+"""Checkpoints of the policy: one folder that holds everything needed to act.
+
+``config.json`` (model configuration, embodiment, cameras, policy type), ``backbone/config.json`` (transformers'),
+``model.safetensors``, the tokenizer's files, ``statistics.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from dualvla_core.errors import ArtifactError
+from dualvla_core.models.backbone import build_backbone, load_backbone_config
+from dualvla_core.models.config import ModelConfig
+
+if TYPE_CHECKING:
+    from dualvla_core.models.dualvla import DualVLA
+
+FORMAT = 1
+CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE, BACKBONE_FOLDER = (
+    "config.json",
+    "model.safetensors",
+    "statistics.json",
+    "backbone",
+)
+
+
+def save(policy: DualVLA, folder: Path) -> None:
+    """Write ``policy`` into ``folder``, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    policy.tokenizer.save_pretrained(str(folder))
+    policy.backbone.config.save_pretrained(str(folder / BACKBONE_FOLDER))
+    save_file({name: tensor.contiguous() for name, tensor in policy.state_dict().items()}, folder / WEIGHTS_FILE)
+    description = {
+        "format": FORMAT,
+        "policy_type": policy.policy_type,
+        "embodiment": policy.embodiment,
+        "cameras": policy.cameras,
+        "model": policy.config.model_dump(mode="json"),
+    }
+    _write(folder / CONFIG_FILE, description)
+    _write(folder / STATISTICS_FILE, policy.statistics)
+
+
+def load(policy: type[DualVLA], folder: Path) -> DualVLA:
+    """The policy saved in ``folder``, on the CPU, in evaluation mode.
+
+    Raises `ArtifactError` when a file is missing or of another format, or the statistics lack the embodiment.
+    """
+    for name in (CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE):
+        if not (folder / name).is_file():
+            raise ArtifactError(f"The checkpoint {folder.name} has no {name}; a policy cannot act without it.")
+    description = json.loads((folder / CONFIG_FILE).read_text())
+    if description.get("format") != FORMAT:
+        raise ArtifactError(
+            f"The checkpoint {folder.name} is of format {description.get('format')}, expected {FORMAT}; "
+            "load it with the version that wrote it."
+        )
+    try:
+        config = ModelConfig.model_validate(description["model"])
+    except ValidationError as error:
+        raise ArtifactError(f"The {CONFIG_FILE} of checkpoint {folder.name} does not fit: {error}.") from error
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder))
+    loaded = policy(
+        config,
+        tokenizer,
+        json.loads((folder / STATISTICS_FILE).read_text()),
+        embodiment=description["embodiment"],
+        cameras=description["cameras"],
+        policy_type=description["policy_type"],
+        backbone=build_backbone(load_backbone_config(str(folder / BACKBONE_FOLDER))),
+    )
+    loaded.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return loaded.eval()
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,234 @@
+"""The policy: a vision-language backbone, latent action queries and a flow-matching action expert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dualvla_core.errors import UserError
+from dualvla_core.evaluation.policy import PolicyType
+from dualvla_core.models import checkpoint
+from dualvla_core.models.backbone import create_backbone
+from dualvla_core.models.batches import text_batch
+from dualvla_core.models.config import ModelConfig
+from dualvla_core.models.flow_expert import FlowExpert, integrate
+from dualvla_core.models.normalisation import Normaliser, statistics_of
+from dualvla_core.models.prompts import Prompts
+
+
+class ObservationError(UserError):
+    """An observation that lacks what the policy was trained with."""
+
+
+@dataclass(frozen=True)
+class PolicyOutput:
+    """What the policy does and says."""
+
+    actions: Tensor
+    """``[B, T, A]`` float32 in raw units."""
+    reasoning: list[str]
+    """One rendered reasoning per sample; empty where the policy acted at once or was not asked."""
+
+
+class DualVLA(nn.Module):
+    """Specialist, generalist or student: one architecture.
+
+    Args:
+        config: sizes.
+        tokenizer: with the special tokens of the prompts.
+        statistics: a ``statistics.json``; only the entry of ``embodiment`` is kept.
+        embodiment: the robot it drives.
+        cameras: its images, in order.
+        policy_type: what it was trained to be; recorded in checkpoints.
+        backbone: None = `create_backbone`, which draws from torch's global generator; seed it for equal weights.
+
+    Raises `ArtifactError` for statistics that lack the embodiment or a signal.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        statistics: Mapping[str, Any],
+        *,
+        embodiment: str,
+        cameras: Sequence[str],
+        policy_type: PolicyType,
+        backbone: PreTrainedModel | None = None,
+    ) -> None:
+        super().__init__()
+        entry = statistics_of(statistics, embodiment)
+        self.config = config
+        self.tokenizer = tokenizer
+        self.statistics = {embodiment: entry}
+        self.embodiment = embodiment
+        self.cameras = tuple(cameras)
+        self.policy_type: PolicyType = policy_type
+        self.prompts = Prompts(tokenizer, config)
+        self.action_normaliser = Normaliser(entry, "action")
+        self.state_normaliser = Normaliser(entry, "state") if config.use_state else None
+        self.backbone: Any = create_backbone(config, tokenizer) if backbone is None else backbone
+        embeddings: Any = self.backbone.get_input_embeddings()
+        self.flow = FlowExpert(
+            config.flow,
+            backbone_width=embeddings.embedding_dim,
+            state_size=None if self.state_normaliser is None else self.state_normaliser.size,
+            action_size=self.action_normaliser.size,
+            action_chunk=config.action_chunk,
+            action_queries=config.action_queries,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def encode(self, images: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Last hidden states ``[B, L, D]`` of the causal language model over image and text tokens.
+
+        Args:
+            images: ``[B, C, 3, H, W]`` in [0, 1]; ``input_ids`` ``[B, L]`` holds the placeholders of all C.
+            input_ids: ``[B, L]``.
+            attention_mask: ``[B, L]``, 0 at padding on the right.
+        """
+        output = self.backbone.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            pixel_values=self._pixels(images),
+            use_cache=False,
+        )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """Logits ``[N, V]`` at the kept positions ``[N, D]``; position i predicts token i + 1."""
+        logits: Tensor = self.backbone.get_output_embeddings()(hidden)
+        return logits
+
+    def latents(self, hidden: Tensor, query_mask: Tensor) -> Tensor:
+        """The latent actions ``[B, K, D]``: hidden states ``[B, L, D]`` where ``query_mask`` ``[B, L]`` is True."""
+        return hidden[query_mask].view(len(hidden), self.config.action_queries, -1)
+
+    def visual_features(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
+        """Hidden states ``[B, C * N, D]`` at the image placeholders: what the action expert sees of the scene.
+
+        They stand before any text, so neither instruction nor reasoning is in them.
+        """
+        placeholders = input_ids == self.prompts.image
+        return hidden[placeholders].view(len(hidden), -1, hidden.shape[-1])
+
+    def velocity(
+        self, latents: Tensor, visual: Tensor | None, state: Tensor | None, noisy: Tensor, time: Tensor
+    ) -> Tensor:
+        """The flow's velocity ``[R * B, T, A]``.
+
+        Args:
+            latents: ``[B, K, D]``.
+            visual: ``[B, N, D]`` of `visual_features`, or None.
+            state: ``[B, S]`` normalised, or None.
+            noisy: ``[R * B, T, A]``: R noise draws for each sample, in the order of ``actions.repeat(R, 1, 1)``.
+            time: ``[R * B]`` in [0, 1], 0 = noise.
+        """
+        condition = self.flow.condition(latents, visual, state)
+        velocity: Tensor = self.flow(condition.repeated(len(noisy) // len(latents)), noisy, time)
+        return velocity
+
+    @torch.inference_mode()
+    def act(
+        self,
+        images: Tensor,
+        instruction: Sequence[str],
+        state: Tensor | None,
+        *,
+        reason: bool,
+        generator: torch.Generator,
+    ) -> PolicyOutput:
+        """Choose an action chunk for each of B observations.
+
+        Args:
+            images: ``[B, C, 3, H, W]`` in [0, 1], cameras in the order of ``self.cameras``.
+            instruction: B sentences.
+            state: ``[B, S]`` on the CPU in raw units; None for a policy without state.
+            reason: whether the policy may speak before it acts; it decides itself by what it emits first.
+            generator: on the CPU; draws the noise the flow starts from.
+
+        Raises `ObservationError` when a camera or the state is missing.
+        """
+        known = self._known_state(images, state)
+        images = images.to(self.device)
+        reasoning = self.reason(images, instruction) if reason else [""] * len(instruction)
+        turns = zip(instruction, reasoning, strict=True)
+        samples = [self.prompts.robot_turn(each, images.shape[1], said) for each, said in turns]
+        text = text_batch(samples, int(self.tokenizer.pad_token_id)).to(self.device)
+        hidden = self.encode(images, text.input_ids, text.attention_mask)
+        condition = self.flow.condition(
+            self.latents(hidden, text.query_mask), self.visual_features(hidden, text.input_ids), known
+        )
+        shape = (self.config.action_chunk, self.action_normaliser.size)
+        noise = torch.stack([torch.randn(shape, generator=generator) for _ in images])
+        actions = integrate(self.flow, condition, noise.to(self.device), self.config.flow.euler_steps)
+        return PolicyOutput(self.action_normaliser.unnormalise(actions.float().cpu()), reasoning)
+
+    @torch.inference_mode()
+    def reason(self, images: Tensor, instruction: Sequence[str]) -> list[str]:
+        """What the policy says before it acts, decoded greedily until the first action query or the end of the turn."""
+        stops = [self.prompts.queries[0], self.prompts.end]
+        return self.generate(images, instruction, self.config.max_reasoning_tokens, stops)
+
+    @torch.inference_mode()
+    def answer(self, images: Tensor, question: Sequence[str], max_tokens: int = 64) -> list[str]:
+        """Greedy answers to B visual questions about ``images`` ``[B, 1, 3, H, W]``."""
+        return self.generate(images, question, max_tokens, [self.prompts.end, self.prompts.queries[0]])
+
+    def generate(self, images: Tensor, text: Sequence[str], max_tokens: int, stops: list[int]) -> list[str]:
+        """Greedy continuations of B user turns, up to the first of the tokens ``stops`` or ``max_tokens``."""
+        openings = [self.prompts.opening(each, images.shape[1]) for each in text]
+        length = max(len(opening) for opening in openings)
+        padding = int(self.tokenizer.pad_token_id)
+        ids = [[padding] * (length - len(opening)) + opening for opening in openings]
+        mask = [[0] * (length - len(opening)) + [1] * len(opening) for opening in openings]
+        generated = self.backbone.generate(
+            input_ids=torch.tensor(ids, device=self.device),
+            attention_mask=torch.tensor(mask, device=self.device),
+            pixel_values=self._pixels(images.to(self.device)),
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            eos_token_id=stops,
+            pad_token_id=padding,
+        )
+        return [self.prompts.decode(row).strip() for row in generated[:, length:].tolist()]
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write configuration, weights, tokenizer and statistics into ``folder``."""
+        checkpoint.save(self, folder)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> DualVLA:
+        """Read what `save_pretrained` wrote. Raises `ArtifactError` when a file is missing, statistics above all."""
+        return checkpoint.load(cls, folder)
+
+    def _known_state(self, images: Tensor, state: Tensor | None) -> Tensor | None:
+        """The normalised state ``[B, S]`` on the device, or None for a policy without."""
+        if images.shape[1] != len(self.cameras):
+            raise ObservationError(
+                f"Camera images given: {images.shape[1]}; the policy needs one of each of {list(self.cameras)}."
+            )
+        if self.state_normaliser is None:
+            return None
+        if state is None:
+            raise ObservationError("No robot state was given, but the policy was trained with one; pass it to act.")
+        return self.state_normaliser.normalise(state).to(self.device)
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """``[B * C, 3, H, W]`` as the backbone expects them."""
+        flat = images.flatten(0, 1)
+        mean = torch.tensor(self.config.image_mean, device=flat.device).view(3, 1, 1)
+        std = torch.tensor(self.config.image_std, device=flat.device).view(3, 1, 1)
+        weight_type: torch.dtype = self.backbone.dtype
+        return ((flat - mean) / std).to(weight_type)

@@ -1,0 +1,62 @@
+"""A trained model as the `Policy` that rollouts and the open-loop evaluation ask for."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dualvla_core.evaluation.policy import REASONING_POLICIES, Decision, PolicyError, PolicyObservation
+from dualvla_core.models.batches import image_tensor
+from dualvla_core.models.dualvla import DualVLA
+
+
+class ModelPolicy:
+    """Acts with a `DualVLA`; a reasoning policy may speak before it acts, and decides by itself whether it does.
+
+    ``blind`` blackens every image: what such a policy reaches it owes to state, language and the task's prior.
+    """
+
+    def __init__(self, model: DualVLA, *, blind: bool = False) -> None:
+        self.model = model.eval()
+        self._blind = blind
+        self._generator = torch.Generator()
+
+    def reset(self, seed: int) -> None:
+        """See `Policy.reset`."""
+        self._generator.manual_seed(seed)
+
+    def act(self, observation: PolicyObservation, instruction: str) -> Decision:
+        """See `Policy.act`; simulators name cameras by the last part of the dataset's names."""
+        pixels = [self._image(camera, observation) for camera in self.model.cameras]
+        images = image_tensor(pixels, self.model.config.image_size)
+        state = observation["state"]
+        output = self.model.act(
+            images[None],
+            [instruction],
+            None if state is None else torch.from_numpy(np.asarray(state, np.float32))[None],
+            reason=self.model.policy_type in REASONING_POLICIES,
+            generator=self._generator,
+        )
+        return Decision(output.actions[0].numpy(), output.reasoning[0] or None)
+
+    def _image(self, camera: str, observation: PolicyObservation) -> NDArray[np.uint8]:
+        images = observation["images"]
+        for name in (camera, camera.rpartition(".")[2]):
+            if name in images:
+                return np.zeros_like(images[name]) if self._blind else images[name]
+        raise PolicyError(f"The policy was trained with the camera {camera!r}, the observation has {sorted(images)}.")
+
+
+def load_policy(folder: str, *, blind: bool = False) -> ModelPolicy:
+    """The policy of a checkpoint folder; policies of one process share its weights."""
+    return ModelPolicy(_weights(folder), blind=blind)
+
+
+@functools.cache
+def _weights(folder: str) -> DualVLA:
+    torch.set_num_threads(1)  # a rollout has a process per core
+    return DualVLA.from_pretrained(Path(folder))

@@ -1,0 +1,117 @@
+"""The one place where text becomes token ids: robot turns, reasoning turns, multimodal turns, and back.
+
+A sample is one exchange; every image of the observation takes ``image_tokens`` placeholders::
+
+    <bos><user><image>...<image>Open the drawer.<assistant><action_0>...<action_K-1><eos>
+    <bos><user><image>...<image>Open the drawer.<assistant>subtask: Pull the handle.<action_0>...<action_K-1><eos>
+    <bos><user><image>...<image>What colour is the door?<assistant>Grey.<eos>
+
+Supervised is the whole assistant turn: reasoning or answer, action queries and end token (paper section 3.1 of the
+base model: emitting the first query *is* the decision to stop talking). Labels stand at the token they name; the loss
+shifts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from transformers import PreTrainedTokenizerBase
+
+from dualvla_core.errors import UserError
+from dualvla_core.models.config import ModelConfig
+from dualvla_core.models.tokenizer import ASSISTANT, BOS, EOS, IMAGE, USER, action_tokens
+
+IGNORED = -100
+"""The label of a token that is not supervised."""
+
+Reasoning: TypeAlias = Sequence[tuple[str, str]]
+"""Ordered pieces of embodied reasoning: style and content."""
+
+
+class PromptError(UserError):
+    """A text that cannot be turned into a training sample."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The tokens of one sample, all lists of one length ``L``."""
+
+    input_ids: list[int]
+    labels: list[int]
+    """The token itself where it is supervised, `IGNORED` elsewhere."""
+    query_mask: list[bool]
+    """True at the action queries."""
+
+
+def render_reasoning(pieces: Reasoning) -> str:
+    """One line per piece, ``style: content``."""
+    return "\n".join(f"{style}: {' '.join(content.split())}" for style, content in pieces)
+
+
+def parse_reasoning(text: str) -> tuple[tuple[str, str], ...]:
+    """The pieces of a rendered reasoning; a line without a style gets an empty one. Inverse of `render_reasoning`."""
+    pieces = []
+    for line in text.splitlines():
+        style, colon, content = line.partition(": ")
+        pieces.append((style, content) if colon else ("", line))
+    return tuple(pieces)
+
+
+class Prompts:
+    """Builds samples for one tokenizer and number of images.
+
+    Raises `PromptError` when the tokenizer lacks a token the prompts need.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
+        self._tokenizer = tokenizer
+        self._config = config
+        known = tokenizer.get_vocab()
+        queries = action_tokens(config.action_queries)
+        missing = [token for token in (BOS, EOS, USER, ASSISTANT, IMAGE, *queries) if token not in known]
+        if missing:
+            raise PromptError(
+                f"The tokenizer lacks the tokens {missing[:3]} ({len(missing)} in all); use one made by "
+                f"train_tokenizer for {config.action_queries} action queries."
+            )
+        self._bos, self.end, self._user, self._assistant, self.image = (
+            known[token] for token in (BOS, EOS, USER, ASSISTANT, IMAGE)
+        )
+        self.queries = [known[token] for token in queries]
+        """Token ids of the latent action queries."""
+
+    def robot_turn(self, instruction: str, images: int, reasoning: str = "") -> Sample:
+        """Instruction, then (reasoning and) the action queries. Raises `PromptError` when the text is too long."""
+        return self._sample(instruction, images, reasoning, self.queries)
+
+    def multimodal_turn(self, question: str, answer: str, images: int = 1) -> Sample:
+        """Question, then answer. Raises `PromptError` when the text is too long."""
+        return self._sample(question, images, answer, [])
+
+    def opening(self, text: str, images: int) -> list[int]:
+        """The tokens up to where the assistant begins: what generation starts from."""
+        placeholders = [self.image] * (images * self._config.image_tokens)
+        return [self._bos, self._user, *placeholders, *self._encode(text), self._assistant]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of generated tokens, special ones left out."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def _sample(self, text: str, images: int, answer: str, queries: list[int]) -> Sample:
+        opening = self.opening(text, images)
+        said = self._encode(answer)
+        length = len(opening) - images * self._config.image_tokens + len(said) + len(queries) + 1
+        if length > self._config.max_text_tokens:
+            raise PromptError(
+                f"A sample has {length} text tokens ({text[:40]!r} ...), more than max_text_tokens = "
+                f"{self._config.max_text_tokens}; raise it, or shorten the instruction or reasoning."
+            )
+        turn = [*said, *queries, self.end]
+        mask = [False] * (len(opening) + len(said)) + [True] * len(queries) + [False]
+        return Sample(opening + turn, [IGNORED] * len(opening) + turn, mask)
+
+    def _encode(self, text: str) -> list[int]:
+        # names of special tokens inside a text are spelled out, never obeyed
+        return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))

@@ -1,0 +1,61 @@
+"""What a training can be told: what changes its result (keyed), and how it is executed (not keyed)."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from dualvla_core.models.config import AugmentationConfig
+from dualvla_core.params import Params
+
+
+class TrainingConfig(Params):
+    """One training. A step is one optimizer step on a batch of one domain, robot or multimodal."""
+
+    steps: int = Field(1000, ge=1, description="Optimizer steps, of both domains together.")
+    robot_batch: int = Field(64, ge=1, description="Robot frames per robot step, over all processes.")
+    multimodal_batch: int = Field(32, ge=1, description="Questions per multimodal step, over all processes.")
+    multimodal_every: int = Field(
+        0, ge=0, description="Every n-th step is multimodal (8 = one in eight, 7:1); 0 = robot data only."
+    )
+    augmentation: AugmentationConfig | None = Field(
+        AugmentationConfig(), description="How samples are varied; none = as they are."
+    )
+    flow_draws: int = Field(1, ge=1, description="Noise draws of the flow loss per robot frame.")
+    freeze_action_head: bool = Field(
+        False, description="Whether the action head keeps its weights; the paper's generalist and student keep it."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="Learning rate after the warm-up.")
+    warmup_steps: int = Field(100, ge=0, description="Steps over which the learning rate rises linearly.")
+    final_fraction: float = Field(
+        0.02, ge=0, le=1, description="Last learning rate of the cosine, as share of the peak."
+    )
+    weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay of AdamW.")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="Decay of AdamW's running moments.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    seed: int = Field(0, ge=0, description="Of initial weights, data order, noise and augmentation.")
+    zero_stage: Literal[0, 1, 2, 3] = Field(
+        2, description="DeepSpeed ZeRO: what processes share out. 1 = optimizer state, 2 = gradients, 3 = weights too."
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the model; losses are always fp32.")
+
+    @model_validator(mode="after")
+    def _some_robot_steps(self) -> Self:
+        if self.multimodal_every == 1:
+            raise ValueError("multimodal_every = 1 leaves no robot step; use 0, or 2 and above")
+        return self
+
+
+class TrainingExecution(Params):
+    """How a training runs on this machine; nothing here enters a key."""
+
+    processes: int = Field(
+        1, ge=1, description="Processes (one per GPU where there are any) the batch is shared among."
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of each process.")
+    checkpoint_every: int = Field(
+        200, ge=1, description="Steps between two checkpoints, which a killed run goes on from."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = GPUs where there are any.")

@@ -1,0 +1,184 @@
+"""DeepSpeed ZeRO around a policy and its objective, on GPUs or CPUs alike.
+
+The only module that knows DeepSpeed. On the CPU it communicates through gloo and needs no compiler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from dualvla_core.distillation.objective import Batch, Objective, Step
+from dualvla_core.training.config import TrainingConfig, TrainingExecution
+from dualvla_core.training.errors import TrainingError
+
+_TAG = "state"
+
+
+class ProcessGroup:
+    """The processes of a training: those torchrun started, or this one alone. A `distillation.Ranks`.
+
+    Making one starts DeepSpeed and, where that has not happened, torch.distributed; DeepSpeed remembers that for the
+    life of the process, so `close` is for its end.
+    """
+
+    def __init__(self, execution: TrainingExecution) -> None:
+        cuda = execution.device == "cuda" or (execution.device == "auto" and torch.cuda.is_available())
+        torch.set_num_threads(execution.threads)
+        os.environ.setdefault("DS_ACCELERATOR", "cuda" if cuda else "cpu")
+        os.environ.setdefault("LOCAL_RANK", "0")
+        if not dist.is_initialized():
+            backend = "nccl" if cuda else "gloo"
+            if dist.is_torchelastic_launched():
+                dist.init_process_group(backend)
+            else:
+                dist.init_process_group(backend, store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1)
+        _start_deepspeed()
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
+
+    def average(self, values: Tensor) -> Tensor:
+        """The mean of ``values`` over the processes."""
+        if self.size == 1:
+            return values
+        total = values.clone()
+        dist.all_reduce(total)
+        return total / self.size
+
+    def barrier(self) -> None:
+        """Wait for every process."""
+        if self.size > 1:
+            dist.barrier()
+
+    def told_by_first(self, value: Any) -> Any:
+        """What the first process calls this with, on all of them."""
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def gathered(self, value: Any) -> list[Any]:
+        """What each process calls this with, in order, on all of them."""
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def close(self) -> None:
+        """Leave torch.distributed."""
+        dist.destroy_process_group()
+
+
+class _StepModule(nn.Module):
+    """Computes the objective inside a ``forward``, around which ZeRO-3 gathers and frees weights."""
+
+    def __init__(self, student: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.student: Any = student
+        self._objective = objective
+        self._given: tuple[Batch, torch.Generator] | None = None
+
+    def give(self, batch: Batch, generator: torch.Generator) -> None:
+        # by a side door: ZeRO-3 warns of arguments that are neither tensors nor tuples of them
+        self._given = (batch, generator)
+
+    def forward(self) -> Step:
+        assert self._given is not None
+        return self._objective.step(self.student, *self._given)
+
+
+class Engine:
+    """A policy in training: one `compute` and one `update` per step, on every process."""
+
+    def __init__(self, student: nn.Module, objective: Objective, config: TrainingConfig, group: ProcessGroup) -> None:
+        self.student = student
+        self._zero = config.zero_stage
+        self._module = _StepModule(student, objective)
+        trainable = [parameter for parameter in student.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trainable, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+        )
+        self._engine: Any
+        self._engine, *_ = _deepspeed().initialize(
+            model=self._module, model_parameters=trainable, optimizer=optimizer, config=_deepspeed_config(config)
+        )
+        self._device = group.device
+
+    def compute(self, batch: Batch, generator: torch.Generator) -> Step:
+        """Loss and terms of this process's share of a batch."""
+        self._module.give(batch.to(self._device), generator)
+        step: Step = self._engine()
+        return step
+
+    def update(self, loss: Tensor, learning_rate: float) -> float:
+        """Backward pass and optimizer step; returns the norm of the whole gradient before clipping.
+
+        The norm is NaN or infinite where the gradient is; the weights are then worth nothing.
+        """
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self._zero == 3:
+            # a weight the batch does not use would otherwise be updated with the gradient of an earlier step
+            self._engine.optimizer.grad_partitions_flat_buffer.zero_()
+        self._engine.backward(loss)
+        norm = self._unpartitioned_norm() if self._zero == 0 else None
+        self._engine.step()
+        if norm is None:
+            norm = float(self._engine.get_global_grad_norm())
+        return norm if norm >= 0 else float("nan")  # DeepSpeed reports -1 for a gradient that is not finite
+
+    def save(self, folder: Path) -> None:
+        """Write weights and optimizer state into ``folder``; every process writes its part."""
+        self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        """Continue from what `save` wrote with the same number of processes and ZeRO stage.
+
+        Raises `TrainingError` when there is nothing.
+        """
+        if not (folder / _TAG).is_dir():
+            raise TrainingError(f"There is no checkpoint in {folder}; delete that folder to train from the start.")
+        self._engine.load_checkpoint(str(folder), tag=_TAG)
+
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Within the block every weight of the student is whole; every process must enter it."""
+        with _deepspeed().zero.GatheredParameters(list(self.student.parameters()), enabled=self._zero == 3):
+            yield
+
+    def _unpartitioned_norm(self) -> float:
+        gradients = [parameter.grad for parameter in self.student.parameters() if parameter.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
+
+
+def _deepspeed() -> Any:
+    """The library: imported late because it takes seconds and reads DS_ACCELERATOR then; it carries no types."""
+    return importlib.import_module("deepspeed")
+
+
+def _start_deepspeed() -> None:
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    deepspeed = _deepspeed()
+    # Without this DeepSpeed compiles a shared-memory collective on first use, which takes a C++ compiler and minutes;
+    # the switch is undocumented, the fall-back to gloo is not.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(verbose=False)
+
+
+def _deepspeed_config(config: TrainingConfig) -> dict[str, Any]:
+    return {
+        "train_micro_batch_size_per_gpu": 1,  # DeepSpeed only multiplies it; the loop forms the batches
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": config.clip,
+        "bf16": {"enabled": config.precision == "bf16"},
+        "zero_optimization": {"stage": config.zero_stage},
+        "zero_allow_untested_optimizer": True,  # torch's AdamW: DeepSpeed's own needs a compiler on the CPU
+        "steps_per_print": 2**62,
+    }

@@ -1,0 +1,144 @@
+"""Trains a policy from folders to a folder, on every process of a training alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dualvla_core.distillation.compatibility import check_action_teacher, check_reasoning_teacher
+from dualvla_core.distillation.objective import Objective, Teachers
+from dualvla_core.errors import ConfigError
+from dualvla_core.models.batches import MultimodalCollator, RobotCollator
+from dualvla_core.models.dualvla import DualVLA
+from dualvla_core.models.tokenizer import train_tokenizer
+from dualvla_core.params import Summary
+from dualvla_core.shards.reader import ShardReader
+from dualvla_core.shards.statistics import STATISTICS_FILE
+from dualvla_core.training.checkpoints import Checkpoints
+from dualvla_core.training.data import Questions, RobotFrames, Source, robot_texts
+from dualvla_core.training.engine import Engine, ProcessGroup
+from dualvla_core.training.loop import Loop, StepListener
+from dualvla_core.training.metrics import Metrics
+from dualvla_core.training.plan import TrainingInputs, TrainingPlan
+from dualvla_core.training.schedule import Domain, derived_seed
+
+_INITIAL_WEIGHTS = 3  # purpose of a seed; the loop's are 0 to 2
+
+
+def train_policy(
+    plan: TrainingPlan,
+    group: ProcessGroup,
+    checkpoints: Checkpoints,
+    output: Path,
+    listener: StepListener,
+) -> Summary:
+    """Train as ``plan`` says and write the policy (`DualVLA.save_pretrained`) and ``metrics.jsonl`` into ``output``.
+
+    Called by every process of ``group``; the first one writes and returns the summary, the others an empty one. Raises
+    `UserError` subclasses for inputs that do not fit each other, and `TrainingError` when the loss breaks.
+    """
+    student = initial_policy(plan)
+    sources = training_sources(plan, student)
+    student.to(group.device).train()
+    if plan.training.freeze_action_head:
+        student.flow.requires_grad_(False)
+    size = _size(student)
+    objective = Objective(_teachers(plan, student, group.device), plan.training.flow_draws, group)
+    engine = Engine(student, objective, plan.training, group)
+    metrics = Metrics(output)
+    Loop(plan.training, sources, group, engine, metrics, checkpoints, listener).run()
+    with engine.gathered():
+        if group.rank == 0:
+            student.save_pretrained(output)
+    group.barrier()
+    return size | _learnt(sources, metrics) if group.rank == 0 else {}
+
+
+def initial_policy(plan: TrainingPlan) -> DualVLA:
+    """The policy before the first step: a fresh one with a vocabulary of the training texts, or the initial one."""
+    inputs = plan.inputs
+    if inputs.initial is not None:
+        policy = DualVLA.from_pretrained(inputs.initial)
+        policy.policy_type = plan.policy
+        return policy
+    if plan.model is None or inputs.statistics is None:
+        raise ConfigError("A training was given neither an initial policy nor a model and statistics; give one.")
+    shard = ShardReader(inputs.shards[0])
+    torch.manual_seed(derived_seed(plan.training.seed, _INITIAL_WEIGHTS))
+    return DualVLA(
+        plan.model,
+        train_tokenizer(_texts(inputs), plan.model),
+        json.loads((inputs.statistics / STATISTICS_FILE).read_text()),
+        embodiment=shard.embodiment.name,
+        cameras=shard.cameras,
+        policy_type=plan.policy,
+    )
+
+
+def training_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Source[Any]]:
+    """The samples of each domain the training visits. A specialist's robot turns hold no reasoning."""
+    config, inputs = plan.training, plan.inputs
+    frames = RobotFrames(inputs.shards, inputs.collection, student.config.action_chunk)
+    collate = RobotCollator(
+        student.tokenizer,
+        student.config,
+        student.statistics,
+        embodiment=student.embodiment,
+        cameras=student.cameras,
+        reasoning="none" if plan.policy == "specialist" else "kept",
+        augmentation=config.augmentation,
+    )
+    sources: dict[Domain, Source[Any]] = {"robot": Source(frames, collate)}
+    if config.multimodal_every:
+        if inputs.multimodal is None:
+            raise ConfigError(
+                f"multimodal_every = {config.multimodal_every}, but there is no multimodal shard; set it to 0."
+            )
+        ask = MultimodalCollator(student.tokenizer, student.config, config.augmentation)
+        sources["multimodal"] = Source(Questions(inputs.multimodal), ask)
+    return sources
+
+
+def _texts(inputs: TrainingInputs) -> Iterator[str]:
+    yield from robot_texts(inputs.shards, inputs.collection)
+    if inputs.multimodal is not None:
+        yield from Questions(inputs.multimodal).texts()
+
+
+def _teachers(plan: TrainingPlan, student: DualVLA, device: torch.device) -> Teachers | None:
+    config, inputs = plan.distillation, plan.inputs
+    if config is None:
+        return None
+    dtype = torch.bfloat16 if plan.training.precision == "bf16" else torch.float32
+    action = _frozen(inputs.action_teacher if config.action_teacher else None, device, dtype)
+    reasoning = _frozen(inputs.reasoning_teacher if config.reasoning_teacher else None, device, dtype)
+    if action is not None:
+        check_action_teacher(action, student)
+    if reasoning is not None:
+        check_reasoning_teacher(reasoning, student)
+    return Teachers(config, action, reasoning)
+
+
+def _frozen(folder: Path | None, device: torch.device, dtype: torch.dtype) -> DualVLA | None:
+    return None if folder is None else DualVLA.from_pretrained(folder).to(device, dtype).eval().requires_grad_(False)
+
+
+def _size(student: DualVLA) -> Summary:
+    parameters = list(student.parameters())
+    return {
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+    }
+
+
+def _learnt(sources: Mapping[Domain, Source[Any]], metrics: Metrics) -> Summary:
+    """How much data there was, and the last values of what was measured, by domain."""
+    summary: Summary = {}
+    for domain, source in sources.items():
+        summary[f"{domain}_samples"] = len(source.samples)
+        summary |= {f"{domain}_{name}": round(value, 6) for name, value in metrics.recent(domain).items()}
+    return summary

@@ -1,0 +1,1 @@
+"""The VLA Score: how well a policy reasons, acts, and does what it says, per trajectory."""

@@ -1,0 +1,50 @@
+"""What the processes of a rollout job are told."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from pydantic import Field, JsonValue
+
+from dualvla_core.evaluation.policy import Policy, PolicyError, PolicyType
+from dualvla_core.params import Params
+
+
+class PolicySpec(Params):
+    """A policy by import path: how another process makes it.
+
+    One policy is made per process that plays episodes; where weights are large, the factory shares them between the
+    policies it returns.
+    """
+
+    factory: str = Field(description="Callable that returns a Policy, as package.module:name.")
+    arguments: dict[str, JsonValue] = Field(default={}, description="Keyword arguments of the factory.")
+    policy_type: PolicyType = Field(description="Recorded with every episode; decides the branch of the VLA Score.")
+    identity: str = Field(description="What names the policy on every machine, such as its checkpoint's digest.")
+
+    def load(self) -> Policy:
+        """Make the policy. Raises `PolicyError` when there is no such factory."""
+        module, _, name = self.factory.partition(":")
+        try:
+            factory = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise PolicyError(
+                f"The policy {self.factory!r} cannot be imported ({error}); expected package.module:name."
+            ) from error
+        return cast("Policy", factory(**self.arguments))
+
+
+class ServerJob(Params):
+    """What the policy server is told."""
+
+    policy: PolicySpec = Field(description="The policy to serve.")
+    execute: int = Field(description="Actions carried out per decision (control steps).")
+    sessions: int = Field(description="Processes that will play episodes at once.")
+
+
+class ServerReady(Params):
+    """What the policy server answers once it has loaded its policies, or failed to."""
+
+    port: int | None = Field(default=None, description="The port it listens on, on 127.0.0.1.")
+    error: str | None = Field(default=None, description="Why the policy could not be loaded.")

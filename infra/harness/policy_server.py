@@ -1,0 +1,87 @@
+"""Serves a policy to the processes that play episodes; run as ``python -m infra.harness.policy_server JOB READY``.
+
+It ends when its standard input does, so that it never outlives the supervisor.
+"""
+# mypy: disable-error-code="import-untyped", allow-subclassing-any
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+from vla_eval.model_servers.base import SessionContext
+from vla_eval.model_servers.predict import PredictModelServer
+from vla_eval.model_servers.serve import serve_async
+
+from dualvla_core.evaluation.policy import ChunkedPolicy, Policy
+from infra.harness.job import ServerJob, ServerReady
+
+HOST = "127.0.0.1"
+
+
+class PolicyServer(PredictModelServer):
+    """One policy per session: what a policy remembers of its episode is never mixed with another's.
+
+    An answer holds the ``execute`` actions to carry out, the reasoning and the time the decision took: a whole chunk a
+    message, because rendering and sending the images in between would cost more than the simulation.
+    """
+
+    def __init__(self, job: ServerJob) -> None:
+        super().__init__()
+        self._job = job
+        self._idle = [self._load() for _ in range(job.sessions)]
+        self._policies: dict[str, Policy] = {}
+
+    def _load(self) -> Policy:
+        return ChunkedPolicy(self._job.policy.load(), self._job.execute)
+
+    def predict(self, obs: dict[str, Any], ctx: SessionContext) -> dict[str, Any]:
+        """Decide for one observation of the session ``ctx``."""
+        if ctx.session_id not in self._policies:
+            self._policies[ctx.session_id] = self._idle.pop() if self._idle else self._load()
+        policy = self._policies[ctx.session_id]
+        # Not in on_episode_start: an error raised there would leave its answer to be taken for an action later on.
+        if ctx.is_first:
+            policy.reset(obs["seed"])
+        started = time.perf_counter()
+        decision = policy.act({"images": obs["images"], "state": obs["state"]}, obs["task_description"])
+        latency = time.perf_counter() - started
+        return {"actions": decision.actions, "reasoning": decision.reasoning, "latency_s": latency}
+
+
+def _announce(ready: Path, answer: ServerReady) -> None:
+    draft = ready.with_suffix(".tmp")
+    draft.write_text(answer.model_dump_json(), encoding="utf-8")
+    draft.replace(ready)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+async def _serve(server: PolicyServer, ready: Path) -> None:
+    async with anyio.create_task_group() as tasks:
+        port = await tasks.start(serve_async, server, HOST, 0)
+        _announce(ready, ServerReady(port=port))
+
+
+def main(job: Path, ready: Path) -> int:
+    """Load the policies, write `ServerReady` and serve until standard input ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        server = PolicyServer(ServerJob.model_validate_json(job.read_text(encoding="utf-8")))
+    except Exception as error:  # the supervisor repeats it, whatever it is; the traceback goes to the log
+        _announce(ready, ServerReady(error=f"{type(error).__name__}: {error}"))
+        raise
+    anyio.run(_serve, server, ready)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(Path, sys.argv[1:])))

@@ -1,0 +1,138 @@
+"""The recording of one job: ``vla-eval``'s database of results and its work queue, seen as planned episodes."""
+# mypy: disable-error-code="import-untyped"
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dualvla_core.errors import ArtifactError, DependencyError
+from dualvla_core.evaluation.config import RolloutConfig
+from infra.harness.job import PolicySpec
+
+try:
+    from vla_eval.recording import RecordingStore, db_path_for_eval
+except ImportError as error:
+    raise DependencyError(
+        f"Rollouts need vla-eval ({error}): install the extra with `pip install 'dualvla[simulation]'`."
+    ) from error
+
+RUN = "rollouts"
+"""The evaluation's name in the database; the work folder, not the name, tells jobs apart."""
+
+_IDENTITY_FILE = "rollouts.json"
+_LATEST = """
+    SELECT task_name, episode_id, sid, eid, status, metrics, failure_reason, failure_detail FROM episode_results
+    WHERE rowid IN (SELECT MAX(rowid) FROM episode_results GROUP BY task_name, episode_id)
+"""
+
+Episode: TypeAlias = tuple[str, int]
+"""Task and seed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The last attempt at an episode."""
+
+    session: str
+    episode: str
+    metrics: dict[str, Any]
+    error: str | None
+    """Why it could not be played to its end; none when it was, successful or not."""
+
+
+class Recording:
+    """What is planned, played and left to play in a work folder.
+
+    Raises:
+        ArtifactError: when the folder holds the rollouts of another configuration or policy.
+    """
+
+    def __init__(self, folder: Path, config: RolloutConfig, policy: PolicySpec) -> None:
+        self.folder = folder
+        self.config = config
+        self.frames = folder / "frames"
+        self._planned: list[Episode] = list(config.episodes)
+        self._queue = f"{RUN}-{config.benchmark}"
+        self._claim_folder(policy)
+
+    @property
+    def _database(self) -> Path:
+        return Path(db_path_for_eval(self.folder, RUN))
+
+    def _claim_folder(self, policy: PolicySpec) -> None:
+        identity = {"config": self.config.model_dump(mode="json"), "policy": policy.identity}
+        path = self.folder / _IDENTITY_FILE
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(identity, indent=1), encoding="utf-8")
+        elif json.loads(path.read_text(encoding="utf-8")) != identity:
+            raise ArtifactError(
+                f"The work folder {self.folder.name!r} holds rollouts of another configuration or policy; give each "
+                "its own, or empty this one."
+            )
+
+    def outcomes(self) -> dict[Episode, Outcome]:
+        """The last attempt at each planned episode that was attempted."""
+        if not self._database.exists():
+            return {}
+        with self._read() as rows:
+            found = rows.execute(_LATEST).fetchall()
+        return {
+            (row["task_name"], self.config.first_seed + row["episode_id"]): Outcome(
+                row["sid"], row["eid"], json.loads(row["metrics"]), _error(row)
+            )
+            for row in found
+        }
+
+    def finished(self) -> int:
+        """How many planned episodes were played to their end."""
+        return sum(outcome.error is None for outcome in self.outcomes().values())
+
+    def unfinished(self) -> dict[Episode, str | None]:
+        """The planned episodes that were not played to their end, with the error of those that were attempted."""
+        outcomes = self.outcomes()
+        return {
+            episode: outcomes[episode].error if episode in outcomes else None
+            for episode in self._planned
+            if episode not in outcomes or outcomes[episode].error is not None
+        }
+
+    def requeue(self) -> None:
+        """Put exactly the unfinished episodes up for play; no process may be playing."""
+        tasks = [index for index, _ in enumerate(self.config.tasks) for _ in self.config.seeds]
+        unfinished = self.unfinished()
+        with closing(RecordingStore(self._database)) as store:
+            store.seed_queue(self._queue, tasks)
+            # whoever died between saving an episode and ticking it off leaves it claimed for ever
+            for item, episode in enumerate(self._planned):
+                if episode not in unfinished:
+                    store.finish(self._queue, item)
+            store.release([(self._queue, item) for item, episode in enumerate(self._planned) if episode in unfinished])
+
+    def steps(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """The rows recorded during an attempt, in order."""
+        with self._read() as rows:
+            found = rows.execute(
+                "SELECT fields FROM step_rows WHERE sid = ? AND eid = ? ORDER BY step_id",
+                (outcome.session, outcome.episode),
+            ).fetchall()
+        return [json.loads(row["fields"]) for row in found]
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._database, timeout=60)) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
+
+
+def _error(row: sqlite3.Row) -> str | None:
+    if row["status"] != "error":
+        return None
+    lines = (row["failure_detail"] or "").strip().splitlines()
+    return f"{row['failure_reason']}: {lines[-1]}" if lines else str(row["failure_reason"])

@@ -1,0 +1,182 @@
+"""Runs the planned episodes to completion: server and players as processes, restarted until nothing is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+from dualvla_core.errors import UserError
+from dualvla_core.evaluation.config import RolloutConfig
+from dualvla_core.evaluation.policy import PolicyError
+from dualvla_core.params import Summary
+from dualvla_core.progress import Progress, silent
+from infra.harness.job import PolicySpec, ServerJob, ServerReady
+from infra.harness.recording import RUN, Episode, Recording
+from infra.harness.results import import_recording
+
+BENCHMARKS = {"metaworld": "infra.harness.metaworld_benchmark:MetaWorldBenchmark"}
+"""The benchmark class by its name in the configuration."""
+
+LOAD_TIMEOUT_S = 600.0
+DECISION_TIMEOUT_S = 120.0
+STALL_TIMEOUT_S = 300.0
+"""A player that makes no step for so long is ended and its episode played again (s)."""
+
+_POLL_S = 0.1
+_NAMED = 3  # unfinished episodes an error message names
+
+Process: TypeAlias = "subprocess.Popen[bytes]"
+
+
+class IncompleteRolloutsError(UserError):
+    """Planned episodes that could not be played to their end; without them there is no success rate."""
+
+
+def run_rollouts(
+    config: RolloutConfig,
+    policy: PolicySpec,
+    output: Path,
+    *,
+    work: Path,
+    processes: int = 2,
+    retries: int = 2,
+    progress: Progress = silent,
+) -> Summary:
+    """Play every planned episode with the policy and write rollouts, steps, frames and protocol to ``output``.
+
+    An episode that could not be played to its end (the policy or the simulator raised, a process died) is not a failure
+    of the policy: it is played again, and as long as one is missing there is no result. Whatever was finished stays in
+    ``work`` and is not played again by another call with the same arguments.
+
+    Args:
+        config: the trials, and what is kept of them.
+        policy: the policy to play.
+        output: an empty folder.
+        work: folder of the recording; new, or left by an interrupted call.
+        processes: players at once, each with a simulator; changes no outcome.
+        retries: rounds of playing what is missing, after the first.
+        progress: told the number of finished episodes.
+
+    Returns:
+        The number of episodes, and success rates with 95 % Wilson intervals, overall and per task (see `summarise`).
+
+    Raises:
+        IncompleteRolloutsError: naming the episodes that are missing after the last round.
+        PolicyError: when the policy cannot be loaded.
+        ArtifactError: when ``work`` belongs to another configuration or policy.
+    """
+    recording = Recording(work.resolve(), config, policy)
+    for _ in range(retries + 1):
+        unfinished = len(recording.unfinished())
+        if not unfinished:
+            break
+        recording.requeue()
+        _play(recording, policy, min(processes, unfinished), progress)
+    missing = recording.unfinished()
+    if missing:
+        raise IncompleteRolloutsError(_tell(missing, recording))
+    progress(len(config.episodes), len(config.episodes))
+    return import_recording(recording, policy.policy_type, output)
+
+
+def _play(recording: Recording, policy: PolicySpec, processes: int, progress: Progress) -> None:
+    """One round: until all players have ended or the server has died."""
+    job = ServerJob(policy=policy, execute=recording.config.execute, sessions=processes)
+    with _server(recording.folder, job) as (server, port), ExitStack() as stack:
+        settings = recording.folder / "vla_eval.yaml"
+        settings.write_text(yaml.safe_dump(_settings(recording, port)), encoding="utf-8")
+        players = [
+            stack.enter_context(_player(recording.folder, settings, index, processes)) for index in range(processes)
+        ]
+        told = -1
+        while server.poll() is None and any(player.poll() is None for player in players):
+            finished = recording.finished()
+            if finished > told:
+                progress(finished, len(recording.config.episodes))
+                told = finished
+            time.sleep(_POLL_S)
+
+
+def _settings(recording: Recording, port: int) -> dict[str, object]:
+    config = recording.config
+    return {
+        "server": {"url": f"ws://127.0.0.1:{port}", "timeout": DECISION_TIMEOUT_S},
+        "render": "cpu",
+        "output_dir": str(recording.folder),
+        "benchmarks": [
+            {
+                "benchmark": BENCHMARKS[config.benchmark],
+                "name": config.benchmark,
+                "episodes_per_task": config.episodes_per_task,
+                "max_steps": config.max_steps,
+                "params": {"config": config.model_dump(mode="json"), "frames": str(recording.frames)},
+            }
+        ],
+    }
+
+
+@contextmanager
+def _server(folder: Path, job: ServerJob) -> Iterator[tuple[Process, int]]:
+    """The policy server and its port, once its policies are loaded."""
+    request, ready = folder / "server_job.json", folder / "server_ready.json"
+    request.write_text(job.model_dump_json(), encoding="utf-8")
+    ready.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "infra.harness.policy_server", str(request), str(ready)]
+    with _process(command, folder / "server.log", stdin=subprocess.PIPE) as server:
+        deadline = time.monotonic() + LOAD_TIMEOUT_S
+        while not ready.exists() and server.poll() is None and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        answer = ServerReady.model_validate_json(ready.read_bytes()) if ready.exists() else ServerReady()
+        if answer.port is None:
+            reason = answer.error or _last_line(folder / "server.log")
+            raise PolicyError(f"The policy {job.policy.factory!r} could not be loaded: {reason}")
+        yield server, answer.port
+
+
+@contextmanager
+def _player(folder: Path, settings: Path, index: int, processes: int) -> Iterator[Process]:
+    """A shard of ``vla-eval``: a process that takes episodes from the queue."""
+    command = [sys.executable, "-m", "vla_eval.cli.main", "run", "--config", str(settings), "--no-docker"]
+    command += ["--eval-id", RUN, "--shard-id", str(index), "--num-shards", str(processes)]
+    with _process(command, folder / f"player{index}.log", stdin=subprocess.DEVNULL) as player:
+        yield player
+
+
+@contextmanager
+def _process(command: Sequence[str], log: Path, stdin: int) -> Iterator[Process]:
+    """A process that ends with the block at the latest; what it says is appended to ``log``."""
+    environment = {**os.environ, "VLA_EVAL_WATCHDOG_TIMEOUT_S": str(STALL_TIMEOUT_S)}
+    with log.open("ab") as sink:
+        process = subprocess.Popen(command, stdin=stdin, stdout=sink, stderr=sink, env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def _tell(missing: dict[Episode, str | None], recording: Recording) -> str:
+    planned = len(recording.config.episodes)
+    named = [f"{task}/{seed} ({error or 'not begun'})" for (task, seed), error in list(missing.items())[:_NAMED]]
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    if not any(missing.values()):
+        more += f"; the players' last words: {_last_line(recording.folder / 'player0.log')!r}"
+    return (
+        f"{len(missing)} of {planned} planned episodes could not be played to their end, so there is no success rate: "
+        f"{', '.join(named)}{more}; remove the cause and run again, finished episodes are kept."
+    )
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "nothing was logged"

@@ -1,0 +1,201 @@
+"""Launches a training in processes of its own, from inside a stage, and listens to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import Field
+
+from dualvla_core.distillation.config import DistillationConfig
+from dualvla_core.evaluation.policy import PolicyType
+from dualvla_core.models.config import ModelConfig
+from dualvla_core.params import Params, Summary
+from dualvla_core.training.config import TrainingConfig, TrainingExecution
+from dualvla_core.training.errors import TrainingError
+from dualvla_core.training.plan import TrainingInputs, TrainingPlan
+from infra.lease import process_start
+from infra.manifest import ArtifactRef
+from infra.worker_process import WorkerCrashedError
+from tasks.stage import Job, RunContext, Work, open_artifacts
+from tasks.training_checkpoints import complete_checkpoints, discard_checkpoints
+from tasks.training_worker import EVENT, TrainingJob
+
+_TAIL = 20  # lines of log in an error
+_GRACE_S = 20.0
+
+
+class TrainingData(Params):
+    """The committed data of a training."""
+
+    shards: tuple[ArtifactRef, ...] = Field(description="Robot shards, pruned or not.")
+    collection: ArtifactRef = Field(description="Which episodes are for training.")
+    multimodal: ArtifactRef | None = Field(default=None, description="The multimodal shard.")
+
+
+@dataclass
+class _Told:
+    """What the workers have said so far."""
+
+    summary: Summary | None = None
+    error: str | None = None
+    crash: str | None = None
+    speeds: list[float] = field(default_factory=list)
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
+
+
+def training_work(
+    run: RunContext,
+    policy: PolicyType,
+    data: TrainingData,
+    others: Mapping[str, ArtifactRef],
+    execution: TrainingExecution,
+    training: TrainingConfig,
+    model: ModelConfig | None = None,
+    distillation: DistillationConfig | None = None,
+) -> Work:
+    """The work of a training stage. ``others`` are the fields of `TrainingInputs` beside the data, as artifacts."""
+    inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {
+        "shards": data.shards,
+        "collection": data.collection,
+        **({} if data.multimodal is None else {"multimodal": data.multimodal}),
+        **others,
+    }
+    configs = {"training": training, "model": model, "distillation": distillation}
+    measured: dict[str, Any] = {}
+
+    def body(job: Job) -> Summary:
+        folders = {
+            role: job.store.folder(refs) if isinstance(refs, ArtifactRef) else tuple(map(job.store.folder, refs))
+            for role, refs in inputs.items()
+        }
+        plan = TrainingPlan(
+            policy=policy,
+            training=training,
+            model=model,
+            distillation=distillation,
+            inputs=TrainingInputs.model_validate(folders),
+        )
+        return run_training(run, job, plan, execution, measured)
+
+    return Work(
+        params={name: config.model_dump(mode="json") for name, config in configs.items() if config is not None},
+        inputs=inputs,
+        body=body,
+        provenance=measured,
+        committed=lambda ref: discard_checkpoints(open_artifacts(run).objects, ref.key),
+    )
+
+
+def run_training(
+    run: RunContext, job: Job, plan: TrainingPlan, execution: TrainingExecution, measured: dict[str, Any]
+) -> Summary:
+    """Train ``plan`` into ``job.output`` with torchrun, from the furthest checkpoint of the key where there is one.
+
+    A continued training keeps the number of processes it began with, since ZeRO's state is cut by it. ``measured``
+    receives speed and processes: what belongs to the run and not to its result.
+
+    Raises `TrainingError` for what a worker says is wrong, `WorkerCrashedError` with the end of the log when one dies.
+    """
+    scratch = job.store.cache / "training" / job.key / job.attempt
+    scratch.mkdir(parents=True, exist_ok=True)
+    begun = next(complete_checkpoints(job.store.objects, job.key), None)
+    if begun is not None:
+        execution = execution.model_copy(update={"processes": begun[1].processes})
+    description = TrainingJob(
+        plan=plan,
+        execution=execution,
+        output=job.output,
+        scratch=scratch,
+        store_uri=run.store_uri,
+        s3_endpoint=run.s3_endpoint,
+        key=job.key,
+        attempt=job.attempt,
+        launcher=os.getpid(),
+        launcher_started=process_start(os.getpid()),
+    )
+    (scratch / "job.json").write_text(description.model_dump_json(indent=1))
+    told = _Told()
+    with (scratch / "log.txt").open("w") as log, _torchrun(execution, scratch / "job.json") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            _hear(line, told, log, job)
+        returncode = process.wait()
+    if returncode != 0 or told.summary is None:
+        raise _failure(told, returncode, scratch / "log.txt")
+    shutil.rmtree(scratch)
+    measured |= {
+        "processes": execution.processes,
+        "continued_from_step": 0 if begun is None else begun[1].step,
+        "samples_per_s": round(statistics.median(told.speeds), 2) if told.speeds else 0.0,
+    }
+    return told.summary
+
+
+@contextmanager
+def _torchrun(execution: TrainingExecution, description: Path) -> Iterator[subprocess.Popen[str]]:
+    """The workers under torchrun's agent; none is left when the block ends."""
+    root = Path(__file__).parent.parent
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(execution.threads),
+        "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={execution.processes}"]
+    process = subprocess.Popen(
+        [sys.executable, *launch, "-m", "tasks.training_worker", str(description)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _hear(line: str, told: _Told, log: IO[str], job: Job) -> None:
+    try:
+        event = json.loads(line)[EVENT] if line.startswith(f'{{"{EVENT}"') else None
+    except ValueError:  # two processes wrote into one line
+        event = None
+    if event is None:
+        told.log.append(line.rstrip())
+        log.write(line)
+    elif "done" in event:
+        job.progress(event["done"], event["total"])
+        told.speeds.append(event["samples_per_s"])
+    elif "summary" in event:
+        told.summary = event["summary"]
+    elif "error" in event:
+        told.error = told.error or event["error"]
+    else:
+        told.crash = told.crash or event["crash"]
+
+
+def _failure(told: _Told, returncode: int, log: Path) -> Exception:
+    if told.error is not None:
+        return TrainingError(told.error)
+    last = told.crash or "\n".join(told.log)
+    return WorkerCrashedError(
+        f"A training process died (torchrun ended with {returncode}); run again to continue from its last checkpoint. "
+        f"Its log is {log}, and ends with:\n{last}"
+    )

@@ -1,0 +1,109 @@
+"""One process of a training, as torchrun starts it: ``python -m tasks.training_worker JOB.json``.
+
+What it has to say to the launcher it prints as JSON, one event a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from dualvla_core.errors import UserError
+from dualvla_core.params import Params, Summary
+from dualvla_core.training.config import TrainingExecution
+from dualvla_core.training.plan import TrainingPlan
+from infra.lease import process_start
+from infra.object_store import open_store
+from tasks.training_checkpoints import ObjectCheckpoints
+
+EVENT = "dualvla_training"
+"""The key by which a line of a worker's output is known as meant for the launcher."""
+
+_WATCH_S = 1.0
+_TELL_S = 0.2
+
+
+class TrainingJob(Params):
+    """What a worker process is told, as ``job.json``."""
+
+    plan: TrainingPlan = Field(description="What to train.")
+    execution: TrainingExecution = Field(description="With how many processes and threads.")
+    output: Path = Field(description="Empty folder for the policy.")
+    scratch: Path = Field(description="Folder for checkpoints on their way.")
+    store_uri: str = Field(description="Object store that keeps checkpoints.")
+    s3_endpoint: str | None = Field(description="URL of an S3-compatible server; none = AWS.")
+    key: str = Field(description="Key of the artifact in the making.")
+    attempt: str = Field(description="Which attempt at it this is.")
+    launcher: int = Field(description="Process id of the launcher; when it is gone, the workers end.")
+    launcher_started: float | None = Field(description="When it began, against reused numbers.")
+
+
+def main(path: Path) -> int:
+    """Train the job described in ``path``; 0 when all is well, else 1 after saying why."""
+    job = TrainingJob.model_validate_json(path.read_text())
+    threading.Thread(target=_end_with_the_launcher, args=(job,), daemon=True).start()
+    try:
+        summary = _train(job)
+    except UserError as error:
+        _tell({"error": str(error)})
+        return 1
+    except Exception:  # noqa: BLE001 - whatever it is, the launcher shall hear of it
+        _tell({"crash": traceback.format_exc()})
+        return 1
+    if summary:
+        _tell({"summary": summary})
+    return 0
+
+
+def _train(job: TrainingJob) -> Summary:
+    # imported here because it takes seconds, in which the launcher is watched already
+    from dualvla_core.training.checkpoints import Checkpoints  # noqa: PLC0415
+    from dualvla_core.training.engine import ProcessGroup  # noqa: PLC0415
+    from dualvla_core.training.stage import train_policy  # noqa: PLC0415
+
+    store = open_store(job.store_uri, job.s3_endpoint)
+    kept = ObjectCheckpoints(store, job.key, job.attempt, job.execution.processes, job.scratch)
+    group = ProcessGroup(job.execution)
+    try:
+        return train_policy(
+            job.plan, group, Checkpoints(kept, job.execution.checkpoint_every, job.scratch), job.output, _Teller()
+        )
+    finally:
+        group.close()
+
+
+class _Teller:
+    """Tells the launcher of steps, five times a second at most, and of the last one."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int, samples_per_s: float, loss: float) -> None:
+        if done == total or time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TELL_S
+            _tell({"done": done, "total": total, "samples_per_s": round(samples_per_s, 2), "loss": loss})
+
+
+def _tell(event: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps({EVENT: event}) + "\n")
+    sys.stdout.flush()
+
+
+def _end_with_the_launcher(job: TrainingJob) -> None:
+    """However the launcher ended (even killed), nobody waits for the result any more: end torchrun and so this."""
+    while process_start(job.launcher) == job.launcher_started:
+        time.sleep(_WATCH_S)
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

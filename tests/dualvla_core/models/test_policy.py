@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dualvla_core.evaluation.policy import PolicyError, PolicyObservation
+from dualvla_core.models import DualVLA
+from dualvla_core.models.policy import ModelPolicy
+
+
+def observation(*cameras: str, value: int = 90) -> PolicyObservation:
+    images = {camera: np.full((48, 48, 3), value, np.uint8) for camera in cameras}
+    return {"images": images, "state": np.zeros(7, np.float32)}
+
+
+def test_a_decision_follows_from_observation_and_seed(policy: DualVLA) -> None:
+    acting = ModelPolicy(policy)
+    decisions = []
+    for seed in (1, 1, 2):
+        acting.reset(seed)
+        decisions.append(acting.act(observation("front", "wrist"), "Open the drawer.").actions)
+    assert decisions[0].shape == (5, 4)
+    np.testing.assert_array_equal(decisions[0], decisions[1])
+    assert not np.array_equal(decisions[0], decisions[2])
+
+
+def test_a_specialist_says_nothing(policy: DualVLA) -> None:
+    assert ModelPolicy(policy).act(observation("front", "wrist"), "Open the drawer.").reasoning is None
+
+
+def test_a_blind_policy_acts_alike_whatever_there_is_to_see(policy: DualVLA) -> None:
+    blind, actions = ModelPolicy(policy, blind=True), []
+    for value in (10, 200):
+        blind.reset(3)
+        actions.append(blind.act(observation("front", "wrist", value=value), "Open the drawer.").actions)
+    np.testing.assert_array_equal(*actions)
+
+
+def test_a_missing_camera_is_named(policy: DualVLA) -> None:
+    with pytest.raises(PolicyError, match="camera 'wrist', the observation has \\['front'\\]"):
+        ModelPolicy(policy).act(observation("front"), "Open the drawer.")
