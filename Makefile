@@ -8,7 +8,7 @@ export PYTHON
 export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench clean demo-environment test-environment
+.PHONY: help demo test test-slow check bench clean demo-environment train-environment test-environment
 
 help: ## Show this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
@@ -39,6 +39,9 @@ clean: ## Remove the environment and caches; results stay
 demo-environment:
 	@infra/install/environment.sh $(EXTRAS_DEMO)
 	@infra/install/system_libraries.sh
+
+train-environment: demo-environment
+	@infra/install/environment.sh simulation,train
 
 test-environment:
 	@infra/install/environment.sh $(EXTRAS_TEST)

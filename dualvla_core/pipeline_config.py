@@ -9,15 +9,20 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
+from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.episodes.config import DecodeConfig
 from dualvla_core.errors import ConfigError
+from dualvla_core.evaluation.config import MultimodalEvaluationConfig, OpenLoopConfig, RolloutConfig
 from dualvla_core.events.config import EventsConfig
 from dualvla_core.kinematics.config import KinematicsConfig
+from dualvla_core.models.config import ModelConfig
 from dualvla_core.params import Params
 from dualvla_core.pruning.config import PruningConfig
 from dualvla_core.report.config import ReportParams
 from dualvla_core.shards.config import MultimodalConfig, ShardsConfig, StatisticsConfig
 from dualvla_core.simulation.config import RecordConfig
+from dualvla_core.training.config import TrainingConfig, TrainingExecution
+from dualvla_core.vla_score.config import ScoreConfig
 
 
 class DatasetConfig(Params):
@@ -34,6 +39,36 @@ class DatasetConfig(Params):
     )
 
 
+class LearningConfig(Params):
+    """The three trainings: action teacher, reasoning teacher, student."""
+
+    model: ModelConfig = Field(default=ModelConfig(), description="What the policies are made of")
+    specialist: TrainingConfig = Field(
+        default=TrainingConfig(steps=900, flow_draws=2),
+        description="The action teacher, trained from nothing on actions alone",
+    )
+    generalist: TrainingConfig = Field(
+        default=TrainingConfig(steps=400, multimodal_every=7, freeze_action_head=True),
+        description="The specialist, taught to reason and to answer: the student's start and reasoning teacher",
+    )
+    student: TrainingConfig = Field(
+        default=TrainingConfig(steps=400, multimodal_every=7, freeze_action_head=True),
+        description="The DualVLA student, on pruned reasoning",
+    )
+    distillation: DistillationConfig = Field(default=DistillationConfig(), description="The teachers' part of its loss")
+
+
+class EvaluationConfig(Params):
+    """How policies are measured."""
+
+    rollouts: RolloutConfig = Field(default=RolloutConfig(), description="Closed loop in simulation")
+    open_loop: OpenLoopConfig = Field(default=OpenLoopConfig(), description="Action error on held-out demonstrations")
+    questions: MultimodalEvaluationConfig = Field(
+        default=MultimodalEvaluationConfig(), description="Held-out visual questions"
+    )
+    score: ScoreConfig = Field(default=ScoreConfig(), description="The VLA Score")
+
+
 class ExecutionConfig(Params):
     """How the work is cut and run; changes no episode and enters no key."""
 
@@ -41,6 +76,8 @@ class ExecutionConfig(Params):
     record_batch_episodes: int = Field(default=10, ge=1, description="Demonstrations recorded in one piece of work")
     segment_episodes: int = Field(default=50, ge=1, description="Episodes decoded into one new segment, at most")
     episode_timeout_s: float = Field(default=600, gt=0, description="Longest time to decode one episode, s")
+    training: TrainingExecution = Field(default=TrainingExecution(), description="Processes and devices of a training")
+    rollout_processes: int = Field(default=2, ge=1, description="Simulators that play one policy at once")
 
 
 class PipelineConfig(Params):
@@ -57,6 +94,8 @@ class PipelineConfig(Params):
     multimodal: MultimodalConfig = Field(default=MultimodalConfig(), description="The multimodal shard")
     statistics: StatisticsConfig = Field(default=StatisticsConfig(), description="Normalisation statistics")
     report: ReportParams = Field(default=ReportParams(), description="The report")
+    learning: LearningConfig = Field(default=LearningConfig(), description="The three trainings")
+    evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="How policies are measured")
     execution: ExecutionConfig = Field(default=ExecutionConfig(), description="How the work is cut and run")
 
 

@@ -53,7 +53,7 @@ def record(run: RunContext, config: PipelineConfig) -> Output:
 
 def curate_dataset(
     run: RunContext, config: PipelineConfig, dataset: DatasetSource | Missing, multimodal: Output | None
-) -> Output:
+) -> tuple[CurationArtifacts | Missing, Output]:
     """Scan -> plan -> decode -> boundaries, kinematics -> pruning -> shards, statistics -> report."""
     scanned = scan_demonstrations.submit(_name(dataset), run, dataset)
     decoded = _decode(run, config, dataset, scanned)
@@ -66,23 +66,24 @@ def curate_dataset(
     shards = build_shards.map(run, repeat(config.shards), segments, decisions)
     statistics = compute_statistics.submit("training split", run, config.statistics, collection, decoded)
 
-    parts = {
-        "scan": scanned,
-        "collection": collection,
-        "segments": segments,
-        "boundaries": boundaries,
-        "kinematics": kinematics,
-        "decisions": decisions,
-        "shards": shards,
-        "statistics": statistics,
-        "multimodal": multimodal,
-    }
-    return publish_report.submit(_name(dataset), run, config.report, dataset, gather(parts))
+    artifacts = gather(
+        {
+            "scan": scanned,
+            "collection": collection,
+            "segments": segments,
+            "boundaries": boundaries,
+            "kinematics": kinematics,
+            "decisions": decisions,
+            "shards": shards,
+            "statistics": statistics,
+            "multimodal": multimodal,
+        }
+    )
+    return artifacts, publish_report.submit(_name(dataset), run, config.report, dataset, artifacts)
 
 
-@flow(name="curate", persist_result=False)
-def curate(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
-    """Curate a dataset; without one, demonstrations are recorded in simulation first. Returns the report."""
+def curate_all(run: RunContext, config: PipelineConfig) -> tuple[CurationArtifacts | Missing, Output]:
+    """Curate the configured dataset; without one, demonstrations are recorded in simulation first."""
     multimodal: Output | None = None
     dataset: DatasetSource | Missing
     if config.dataset.path is None:
@@ -95,7 +96,14 @@ def curate(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
             path=config.dataset.path,
             embodiment=config.dataset.embodiment,
         )
-    return first(collected([curate_dataset(run, config, dataset, multimodal)]))
+    return curate_dataset(run, config, dataset, multimodal)
+
+
+@flow(name="curate", persist_result=False)
+def curate(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
+    """From demonstrations to pruned shards and a report, which is returned."""
+    _, report = curate_all(run, config)
+    return first(collected([report]))
 
 
 def first(refs: tuple[ArtifactRef, ...] | Missing) -> ArtifactRef | Missing:

@@ -1,8 +1,9 @@
-"""A trained model as the `Policy` that rollouts and the open-loop evaluation ask for."""
+"""A trained model as the `Policy` and the `Answerer` that evaluation asks for."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,11 @@ class ModelPolicy:
             generator=self._generator,
         )
         return Decision(output.actions[0].numpy(), output.reasoning[0] or None)
+
+    def answer(self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> list[str]:
+        """See `Answerer.answer`."""
+        size = self.model.config.image_size
+        return self.model.answer(torch.stack([image_tensor([image], size) for image in images]), questions)
 
     def _image(self, camera: str, observation: PolicyObservation) -> NDArray[np.uint8]:
         images = observation["images"]

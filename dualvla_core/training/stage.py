@@ -82,6 +82,11 @@ def initial_policy(plan: TrainingPlan) -> DualVLA:
 def training_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Source[Any]]:
     """The samples of each domain the training visits. A specialist's robot turns hold no reasoning."""
     config, inputs = plan.training, plan.inputs
+    robots = {ShardReader(folder).embodiment.name for folder in inputs.shards}
+    if robots != {student.embodiment}:
+        raise ConfigError(
+            f"The shards are of {sorted(robots)}, but the policy drives {student.embodiment!r}; train one per robot."
+        )
     frames = RobotFrames(inputs.shards, inputs.collection, student.config.action_chunk)
     collate = RobotCollator(
         student.tokenizer,

@@ -1,22 +1,23 @@
-"""`dualvla run`, `curate` and `demo`: execute the pipeline, or say what it would execute."""
+"""`dualvla run`, `curate`, `train` and `demo`: execute the pipeline, or say what it would execute."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dualvla_core.errors import ConfigError
+from dualvla_core.errors import ConfigError, DependencyError
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.cli.configuration import Overrides, Preset, configure
 from infra.prefect.server import configure_prefect, prefect_server
 from infra.settings import Settings
 
 if TYPE_CHECKING:
-    from prefect.futures import PrefectFuture
-    from prefect.task_runners import TaskRunner
-
+    from infra.manifest import ArtifactRef
     from tasks.stage import RunContext
 
 Dataset = Annotated[
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(curate)
     app.command(name="run")(run_pipeline)
+    app.command()(train)
     app.command()(demo)
 
 
@@ -63,10 +65,29 @@ def demo(dry_run: DryRun = False) -> None:
     execute("demo", None, None, [], dry_run, [])
 
 
-def execute(
-    preset: str, dataset: Path | None, embodiment: str | None, overrides: list[str], dry_run: bool, force: list[str]
+def train(
+    preset: Preset = "demo",
+    dataset: Dataset = None,
+    embodiment: Embodiment = None,
+    overrides: Overrides = [],  # noqa: B006
+    dry_run: DryRun = False,
+    force: Force = [],  # noqa: B006
 ) -> None:
-    """Resolve the configuration, then run or plan the flow; the last line printed is the report's path."""
+    """Curate, then train specialist, generalist and DualVLA student, and measure each (needs the extra `train`)."""
+    execute(preset, dataset, embodiment, overrides, dry_run, force, training=True)
+
+
+def execute(
+    preset: str,
+    dataset: Path | None,
+    embodiment: str | None,
+    overrides: list[str],
+    dry_run: bool,
+    force: list[str],
+    *,
+    training: bool = False,
+) -> None:
+    """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
     options: dict[str, Any] = {}
     if dataset is not None:
         options = {"name": dataset.resolve().name, "dataset": {"path": str(dataset.resolve())}}
@@ -75,27 +96,71 @@ def execute(
     config = configure(preset, overrides, options).config
     settings = Settings()
     configure_prefect(settings)
+    pipeline, run = pipeline_of(training), run_context(settings, force)
     if dry_run:
-        plan(config, settings, force)
+        plan(pipeline.flow, config, run)
         return
     with prefect_server(settings) as server:
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        page = run_flow(config, settings, force)
-    typer.echo(str(page))
+        result = run_flow(pipeline.flow, config, run)
+    typer.echo(pipeline.tell(run, config, settings, result))
 
 
-def plan(config: PipelineConfig, settings: Settings, force: list[str]) -> None:
+@dataclass(frozen=True)
+class Pipeline:
+    """A flow, and how its result is told."""
+
+    flow: Any
+    tell: Callable[[RunContext, PipelineConfig, Settings, Any], str]
+
+
+def pipeline_of(training: bool) -> Pipeline:
+    """The flow of a command; `DependencyError` where the extra it needs is not installed."""
+    from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
+
+    if not training:
+        return Pipeline(curate_flow, tell_report)
+    if find_spec("torch") is None or find_spec("deepspeed") is None:
+        raise DependencyError(
+            "Training needs torch and deepspeed, which are not installed; run `make train-environment`."
+        )
+    from flows.train import train as train_flow  # noqa: PLC0415
+
+    return Pipeline(train_flow, tell_measures)
+
+
+def tell_report(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> str:
+    """Copy the report to where people look for it; its path."""
+    from tasks.publish_report import export_report  # noqa: PLC0415
+
+    return str(export_report(run, report, settings.root / "reports" / config.name))
+
+
+def tell_measures(
+    run: RunContext, _config: PipelineConfig, _settings: Settings, measures: dict[str, tuple[ArtifactRef, ...]]
+) -> str:
+    """Every measure of every policy, a line each."""
+    from tasks.stage import open_artifacts  # noqa: PLC0415
+
+    store, lines = open_artifacts(run), []
+    for kind, refs in measures.items():
+        for ref in refs:
+            summary = store.manifest(ref).summary
+            lines += [f"  {kind:<12} {ref.stage:<26} {name:<40} {value}" for name, value in summary.items()]
+    return "\n".join(lines)
+
+
+def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
     """Print what a run would do, without a server and without executing anything."""
-    from rich.console import Console  # noqa: PLC0415 - what only one command needs is imported there
+    from rich.console import Console  # noqa: PLC0415
 
     from flows.cli.console import plan_table  # noqa: PLC0415
-    from flows.curate import curate as curate_flow  # noqa: PLC0415
     from tasks.stage import PlanLine, dry_run_plan  # noqa: PLC0415
 
     lines: list[PlanLine] = []
     token = dry_run_plan.set(lines)
     try:
-        curate_flow.fn(config, run_context(settings, force))
+        pipeline.fn(config, run)
     finally:
         dry_run_plan.reset(token)
     console = Console()
@@ -103,38 +168,36 @@ def plan(config: PipelineConfig, settings: Settings, force: list[str]) -> None:
     typer.echo(f"{sum(line.hit for line in lines)} hits, {sum(not line.hit for line in lines)} misses")
 
 
-def run_flow(config: PipelineConfig, settings: Settings, force: list[str]) -> Path:
-    """Run the flow with a console listening; returns the path of the report's page."""
+def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext) -> Any:
+    """Run a flow with a console listening, and say per stage what was executed; returns the flow's result."""
     from prefect.task_runners import ThreadPoolTaskRunner  # noqa: PLC0415
 
     from flows.cli.console import RunConsole, describe  # noqa: PLC0415
-    from flows.curate import curate as curate_flow  # noqa: PLC0415
     from tasks.progress import listener  # noqa: PLC0415
-    from tasks.publish_report import export_report  # noqa: PLC0415
     from tasks.stage import Missing  # noqa: PLC0415
 
-    run = run_context(settings, force)
-    workers = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=config.execution.workers))
+    workers = ThreadPoolTaskRunner[Any](max_workers=config.execution.workers)
     with RunConsole() as console:
         token = listener.set(console)
         try:
-            report = curate_flow.with_options(task_runner=workers, flow_run_name=f"curate {config.name}")(config, run)
+            named = pipeline.with_options(task_runner=workers, flow_run_name=f"{pipeline.name} {config.name}")
+            result = named(config, run)
         finally:
             listener.reset(token)
-    assert not isinstance(report, Missing), "only dry runs miss"
+    assert not isinstance(result, Missing), "only dry runs miss"
     executed = sum(count.executed for count in console.counts.values())
     for stage, count in console.counts.items():
         typer.echo(f"  {stage:<26} {describe(count)}")
     typer.echo(f"Executed {executed} pieces of work." if executed else "Nothing was executed: every result was cached.")
-    return export_report(run, report, settings.root / "reports" / config.name)
+    return result
 
 
 def run_context(settings: Settings, force: list[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
-    from flows.curate import STAGES  # noqa: PLC0415
+    from flows import curate, train  # noqa: PLC0415
     from tasks.stage import RunContext  # noqa: PLC0415
 
-    names = [stage.name for stage in STAGES]
+    names = [stage.name for stage in (*curate.STAGES, *train.STAGES)]
     unknown = sorted(set(force) - set(names))
     if unknown:
         raise ConfigError(f"There is no stage {unknown[0]!r} to force; the stages are {', '.join(names)}.")

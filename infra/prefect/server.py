@@ -45,6 +45,7 @@ def configure_prefect(settings: Settings) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but no parents
 
 
 def _is_healthy(api_url: str) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from infra.prefect.server import configure_prefect, start_server
 from infra.settings import Settings
 
-TIMEOUT_S = 300
+TIMEOUT_S = 900
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.errors import ArtifactError, ConfigError
 from dualvla_core.models.dualvla import DualVLA
+from dualvla_core.training.engine import ProcessGroup
 from dualvla_core.training.errors import TrainingError
 from dualvla_core.training.plan import TrainingInputs
 from tests.dualvla_core.training.conftest import FolderStore, Train, Trained
@@ -163,6 +164,20 @@ def test_questions_are_needed_for_multimodal_steps(train: Train, data: TrainingI
 def test_a_policy_needs_a_beginning(train: Train, data: TrainingInputs) -> None:
     with pytest.raises(ConfigError, match="neither an initial policy nor a model"):
         train(inputs=data.model_copy(update={"statistics": None}))
+
+
+def test_shards_of_another_robot_are_refused(train: Train, data: TrainingInputs, tmp_path: Path) -> None:
+    other = write_data(tmp_path / "other", robot="humanoid").shards
+    with pytest.raises(ConfigError, match=r"shards are of \['humanoid', 'robot'\], but the policy drives 'robot'"):
+        train(inputs=data.model_copy(update={"shards": (*data.shards, *other)}))
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(
+    train: Train, group: ProcessGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "size", 3)
+    with pytest.raises(ConfigError, match="robot_batch = 4 cannot be shared equally by 3 processes"):
+        train()
 
 
 def test_teachers_that_do_not_fit_are_refused_before_the_first_step(train: Train, data: TrainingInputs) -> None:

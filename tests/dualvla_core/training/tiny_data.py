@@ -55,12 +55,13 @@ ROBOT = Embodiment(
 )
 
 
-def write_data(folder: Path, *, broken: bool = False) -> TrainingInputs:
+def write_data(folder: Path, *, broken: bool = False, robot: str = ROBOT.name) -> TrainingInputs:
     """Two shards of two episodes (one held out), four questions (one held out), statistics.
 
-    With ``broken`` one frame of episode "four" was demonstrated with an action that is no number.
+    With ``broken`` one frame of episode "four" was demonstrated with an action that is no number; ``robot`` is the name
+    of the embodiment.
     """
-    shards = tuple(_write_shard(folder / name, episodes, broken) for name, episodes in EPISODES_OF.items())
+    shards = tuple(_write_shard(folder / name, episodes, robot, broken) for name, episodes in EPISODES_OF.items())
     collection = folder / "collection"
     collection.mkdir()
     rows = [_collected(shard, place, name) for shard, names in EPISODES_OF.items() for place, name in enumerate(names)]
@@ -69,7 +70,7 @@ def write_data(folder: Path, *, broken: bool = False) -> TrainingInputs:
     statistics.mkdir()
     entry = {name: [bound] * 4 for name, bound in {"q01": -1.0, "q99": 1.0, "min": -1.0, "max": 1.0}.items()}
     signal = {**entry, "mask": [True, True, True, False]}
-    (statistics / "statistics.json").write_text(json.dumps({ROBOT.name: {"action": signal, "state": signal}}))
+    (statistics / "statistics.json").write_text(json.dumps({robot: {"action": signal, "state": signal}}))
     return TrainingInputs(
         shards=shards, collection=collection, multimodal=_write_questions(folder / "multimodal"), statistics=statistics
     )
@@ -96,9 +97,9 @@ def _collected(segment: str, position: int, name: str) -> dict[str, Any]:
     }
 
 
-def _write_shard(folder: Path, episodes: tuple[str, ...], broken: bool) -> Path:
+def _write_shard(folder: Path, episodes: tuple[str, ...], robot: str, broken: bool) -> Path:
     folder.mkdir(parents=True)
-    metadata = {"dualvla": json.dumps({"format": 1, "embodiment": ROBOT.model_dump(mode="json")})}
+    metadata = {"dualvla": json.dumps({"format": 1, "embodiment": ROBOT.model_dump(mode="json") | {"name": robot}})}
     schema = robot_shard_schema(CAMERAS).with_metadata(metadata)
     with pa.ipc.new_file(str(folder / "shard.arrow"), schema) as writer:
         for name in episodes:
@@ -109,7 +110,7 @@ def _write_shard(folder: Path, episodes: tuple[str, ...], broken: bool) -> Path:
             "episode": name,
             "length": LENGTH,
             "fps": 10.0,
-            "embodiment": ROBOT.name,
+            "embodiment": robot,
             "instruction": "Push.",
             "cameras": list(CAMERAS),
         }

@@ -1,0 +1,42 @@
+"""Every stage of the method on the smallest configuration: three trainings, rollouts, answers, score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import CommandLine
+
+pytestmark = pytest.mark.skipif(
+    find_spec("metaworld") is None or find_spec("deepspeed") is None, reason="the extras are not installed"
+)
+
+
+def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
+    command_line: Callable[..., CommandLine], tmp_path: Path
+) -> None:
+    command = command_line(tmp_path / "home")
+    first = command("train", "--preset", "minimal")
+    assert first.returncode == 0, first.stderr
+    trained = {"train_specialist": 1, "train_generalist": 1, "distill_student": 1}
+    measured = {
+        "run_rollouts": 3,
+        "score_trajectories": 3,
+        "measure_open_loop": 3,
+        "run_multimodal_benchmarks": 2,
+    }
+    assert (trained | measured).items() <= first.executed.items()
+    for kind in ("specialist", "generalist", "dualvla"):
+        assert f"{kind:<12} score_trajectories" in first.stdout
+    changed = command("train", "--preset", "minimal", "--set", "learning.distillation.weight=0.5")
+    assert changed.returncode == 0, changed.stderr
+    assert changed.executed == {
+        "distill_student": 1,
+        "run_rollouts": 1,
+        "score_trajectories": 1,
+        "measure_open_loop": 1,
+        "run_multimodal_benchmarks": 1,
+    }
