@@ -18,7 +18,7 @@ def batch_seeds(config: RecordConfig, batch_episodes: int) -> list[tuple[str, tu
     ]
 
 
-@stage("record_demonstrations", version=1)
+@stage("record_demonstrations", version=2)
 def record_demonstrations(_run: RunContext, config: RecordConfig, task: str, seeds: tuple[int, ...]) -> Work:
     """Scripted-expert episodes of one task."""
     from dualvla_core.simulation.recording import record_batch  # noqa: PLC0415 - the simulator is an extra
