@@ -34,7 +34,7 @@ class ModelPolicy:
         output = self.model.act(
             images[None],
             [instruction],
-            None if state is None else torch.from_numpy(np.asarray(state, np.float32))[None],
+            None if state is None else torch.tensor(state, dtype=torch.float32)[None],
             reason=self.model.policy_type in REASONING_POLICIES,
             generator=self._generator,
         )
