@@ -1,7 +1,8 @@
-"""Training and evaluation: from curated shards to three policies and their measures."""
+"""Training and evaluation: from curated shards to policies, their measures, and a report on all of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import repeat
 
 from prefect import flow
@@ -10,13 +11,13 @@ from dualvla_core.errors import DatasetError
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.curate import curate_all, first
+from flows.curate import curate_all, first, publish
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
 from tasks.distill_student import distill_student
 from tasks.measure_policy import measure_open_loop, run_multimodal_benchmarks
 from tasks.prune_reasoning import prune_reasoning
-from tasks.publish_report import CurationArtifacts
+from tasks.publish_report import CurationArtifacts, PolicyArtifacts
 from tasks.run_rollouts import run_rollouts
 from tasks.score_trajectories import score_trajectories
 from tasks.stage import Missing, Output, RunContext, collected, open_artifacts
@@ -33,7 +34,7 @@ STAGES = (
     run_multimodal_benchmarks,
     score_trajectories,
 )
-"""The stages beyond curation, in the order of the data."""
+"""The stages between curation and report, in the order of the data."""
 
 
 def unpruned(run: RunContext, config: PipelineConfig, curated: CurationArtifacts) -> TrainingData | Missing:
@@ -77,42 +78,46 @@ def evaluate_policy(
     policy: Output,
     raw: TrainingData,
     statistics: ArtifactRef,
-) -> list[Output]:
+) -> dict[str, Output]:
     """Everything a policy is measured by; closed loop only where the demonstrations come from a simulator."""
     wanted = config.evaluation
-    measures = [measure_open_loop.submit(name, run, wanted.open_loop, policy, raw, statistics)]
+    measures = {"open_loop": measure_open_loop.submit(name, run, wanted.open_loop, policy, raw, statistics)}
     if raw.multimodal is not None and kind != "specialist":
-        measures.append(run_multimodal_benchmarks.submit(name, run, wanted.questions, policy, raw.multimodal))
+        measures["questions"] = run_multimodal_benchmarks.submit(name, run, wanted.questions, policy, raw.multimodal)
     if config.dataset.path is None:
         processes = config.execution.rollout_processes
         rollouts = run_rollouts.submit(name, run, wanted.rollouts, policy, kind, processes)
-        measures += [rollouts, score_trajectories.submit(name, run, wanted.score, rollouts, kind)]
+        measures |= {"rollouts": rollouts, "score": score_trajectories.submit(name, run, wanted.score, rollouts, kind)}
     return measures
 
 
 @flow(name="train", persist_result=False)
-def train(config: PipelineConfig, run: RunContext) -> dict[str, tuple[ArtifactRef, ...]] | Missing:
-    """Curate, train the policies, measure each; returns each policy's measures, by its name."""
-    curated, report = curate_all(run, config)
+def train(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
+    """Curate, train the policies, measure each, and report on all of it; the report is returned."""
+    dataset, curated = curate_all(run, config)
     if isinstance(curated, Missing):
         return first_missing(train_specialist.submit("action teacher", run, curated))
-    collected([report])
     check_held_out(run, curated.collection)
     raw = unpruned(run, config, curated)
     if isinstance(raw, Missing):
         return first_missing(train_specialist.submit("action teacher", run, raw))
     policies = train_policies(run, config, curated, raw)
     measured = {
-        name: evaluate_policy(run, config, name, kind, policy, raw, curated.statistics)
+        name: {"checkpoint": policy, **evaluate_policy(run, config, name, kind, policy, raw, curated.statistics)}
         for name, (kind, policy) in policies.items()
     }
-    results: dict[str, tuple[ArtifactRef, ...]] = {}
+    return publish(run, config, dataset, curated, gather_policies(measured))
+
+
+def gather_policies(measured: Mapping[str, Mapping[str, Output]]) -> dict[str, PolicyArtifacts] | Missing:
+    """Wait for the checkpoints and measures of every policy; in a dry run, the first that is missing."""
+    gathered: dict[str, PolicyArtifacts] = {}
     for name, outputs in measured.items():
-        found = collected(outputs)
-        if isinstance(found, Missing):
-            return found
-        results[name] = found
-    return results
+        refs = collected(list(outputs.values()))
+        if isinstance(refs, Missing):
+            return refs
+        gathered[name] = PolicyArtifacts.model_validate(dict(zip(outputs, refs, strict=True)))
+    return gathered
 
 
 def check_held_out(run: RunContext, collection: ArtifactRef) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -98,56 +96,39 @@ def execute(
     configure_prefect(settings)
     pipeline, run = pipeline_of(training), run_context(settings, force)
     if dry_run:
-        plan(pipeline.flow, config, run)
+        plan(pipeline, config, run)
         return
     with prefect_server(settings) as server:
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        result = run_flow(pipeline.flow, config, run)
-    typer.echo(pipeline.tell(run, config, settings, result))
+        report = run_flow(pipeline, config, run)
+    tell(run, config, settings, report)
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """A flow, and how its result is told."""
-
-    flow: Any
-    tell: Callable[[RunContext, PipelineConfig, Settings, Any], str]
-
-
-def pipeline_of(training: bool) -> Pipeline:
+def pipeline_of(training: bool) -> Any:
     """The flow of a command; `DependencyError` where the extra it needs is not installed."""
     from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
 
     if not training:
-        return Pipeline(curate_flow, tell_report)
+        return curate_flow
     if find_spec("torch") is None or find_spec("deepspeed") is None:
         raise DependencyError(
             "Training needs torch and deepspeed, which are not installed; run `make train-environment`."
         )
     from flows.train import train as train_flow  # noqa: PLC0415
 
-    return Pipeline(train_flow, tell_measures)
+    return train_flow
 
 
-def tell_report(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> str:
-    """Copy the report to where people look for it; its path."""
+def tell(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> None:
+    """Copy the report to where people look for it; print its measures and, as the last line, its path."""
     from tasks.publish_report import export_report  # noqa: PLC0415
-
-    return str(export_report(run, report, settings.root / "reports" / config.name))
-
-
-def tell_measures(
-    run: RunContext, _config: PipelineConfig, _settings: Settings, measures: dict[str, tuple[ArtifactRef, ...]]
-) -> str:
-    """Every measure of every policy, a line each."""
     from tasks.stage import open_artifacts  # noqa: PLC0415
 
-    store, lines = open_artifacts(run), []
-    for kind, refs in measures.items():
-        for ref in refs:
-            summary = store.manifest(ref).summary
-            lines += [f"  {kind:<12} {ref.stage:<26} {name:<40} {value}" for name, value in summary.items()]
-    return "\n".join(lines)
+    for name, value in open_artifacts(run).manifest(report).summary.items():
+        policy, _, measure = name.partition(".")
+        if measure:
+            typer.echo(f"  {policy:<12} {measure:<20} {value:.4g}")
+    typer.echo(str(export_report(run, report, settings.root / "reports" / config.name)))
 
 
 def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:

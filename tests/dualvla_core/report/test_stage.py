@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from dualvla_core import schemas
 from dualvla_core.params import Summary
 from dualvla_core.report.context import CuratedSegment, ReportContext
-from dualvla_core.report.curation import curation_report
-from dualvla_core.report.model import CurationReport, DatasetFacts, StageNode
+from dualvla_core.report.model import DatasetFacts, Report, StageNode
+from dualvla_core.report.stage import write_report
 
 from .conftest import HandMade, MakeContext, MakeCurated
 
@@ -55,11 +55,11 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
-def _write(sources: list[CuratedSegment], context: ReportContext, output: Path) -> tuple[Summary, CurationReport, str]:
+def _write(sources: list[CuratedSegment], context: ReportContext, output: Path) -> tuple[Summary, Report, str]:
     output.mkdir()
-    summary = curation_report(sources, context, output)
+    summary = write_report(sources, context, output)
     assert sorted(path.name for path in output.iterdir()) == ["report.html", "report.json"]
-    report = CurationReport.model_validate_json((output / "report.json").read_text(encoding="utf-8"))
+    report = Report.model_validate_json((output / "report.json").read_text(encoding="utf-8"))
     return summary, report, (output / "report.html").read_text(encoding="utf-8")
 
 
@@ -93,7 +93,7 @@ def test_the_numbers_are_those_of_the_tables(
 def test_progress_counts_the_film_strips(make_curated: MakeCurated, make_context: MakeContext, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     episodes = [HandMade(f"{index:064x}", "K" * (2 * index + 1) + "....") for index in (1, 0, 2)]
-    curation_report([make_curated(episodes)], make_context(episodes), tmp_path, lambda *args: told.append(args))
+    write_report([make_curated(episodes)], make_context(episodes), tmp_path, lambda *args: told.append(args))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
