@@ -25,6 +25,7 @@ from dualvla_core.report.svg import HEIGHT, WIDTH, Scale
 
 _BINS = 24
 _FEWEST_FOR_HISTOGRAM = 12
+_TONES = 5  # colours of policies in results/style.css
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def render_page(
         results=report.results,
         drawings=drawings,
         measure_names=words.MEASURES,
+        tone=lambda number: _tone(number, len(drawings.cards) if drawings else 0),
         absences_in_words=words.absences_in_words,
         protocols_in_words=words.protocols_in_words,
         drawing=draw_lineage(report.lineage),
@@ -93,6 +95,11 @@ def render_page(
         script=Markup(loader.get_source(page, "script.html")[0]),
     )
     return page.get_template("page.html").render()
+
+
+def _tone(number: int, policies: int) -> str:
+    """The class that gives a policy its colour; the last, which the report is about, always has the same."""
+    return "policy-last" if number == policies - 1 else f"policy-{number % _TONES}"
 
 
 def bar_scale(report: Report) -> float:

@@ -124,10 +124,12 @@ def tell(run: RunContext, config: PipelineConfig, settings: Settings, report: Ar
     from tasks.publish_report import export_report  # noqa: PLC0415
     from tasks.stage import open_artifacts  # noqa: PLC0415
 
-    for name, value in open_artifacts(run).manifest(report).summary.items():
+    summary = open_artifacts(run).manifest(report).summary
+    for name, value in summary.items():
         policy, _, measure = name.partition(".")
-        if measure:
-            typer.echo(f"  {policy:<12} {measure:<20} {value:.4g}")
+        if measure and not measure.endswith(("_low", "_high")):
+            ends = [f"{summary[name + end]:.3f}" for end in ("_low", "_high") if name + end in summary]
+            typer.echo(f"  {policy:<12} {measure:<16} {value:.3f}" + (f"  [{', '.join(ends)}]" if ends else ""))
     typer.echo(str(export_report(run, report, settings.root / "reports" / config.name)))
 
 

@@ -52,7 +52,8 @@ def protocol_in_words(protocol: EvaluationProtocol) -> str:
     """Everything that has to agree for two success rates to be comparable."""
     seeds = protocol.seeds
     tasks = f"{counted(len(protocol.tasks), 'task')} ({', '.join(protocol.tasks)})"
-    played = f"{tasks}, {counted(protocol.episodes_per_task, 'episode')} each with seeds {seeds[0]} to {seeds[-1]}"
+    span = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    played = f"{tasks}, {counted(protocol.episodes_per_task, 'episode')} each with {span}"
     ends = "an episode succeeds, and ends, at the first step at which its task is solved"
     images = f"images of {protocol.image_size} px, wrist {protocol.wrist_image_size} px"
     stand_ins = " Some objects are stand-ins: no score of the original benchmark." if protocol.stand_in_assets else ""

@@ -45,24 +45,29 @@ def write_checkpoint(folder: Path, policy_type: str, losses: Mapping[str, Sequen
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def write_rollouts(folder: Path, policy_type: str, outcomes: Mapping[str, str], spoken: bool, **trials: Any) -> None:
-    """Episodes by task: ``S`` is a success, ``f`` a failure."""
+def write_rollouts(
+    folder: Path, policy_type: str, outcomes: Mapping[str, str], said: Sequence[str | None], **trials: Any
+) -> None:
+    """Episodes by task: ``S`` is a success, ``f`` a failure. A decision every three steps, with one of four texts."""
     folder.mkdir(parents=True)
     per_task = len(next(iter(outcomes.values())))
-    config = TrialConfig(tasks=tuple(outcomes), episodes_per_task=per_task, **trials)
+    config = TrialConfig(tasks=tuple(outcomes), episodes_per_task=per_task, **{"max_steps": 50, **trials})
     EvaluationProtocol(**config.model_dump(), simulator="metaworld 1", harness="vla-eval 1").write(folder)
     rollouts, steps = [], []
     with pa.ipc.new_file(str(folder / "frames.arrow"), FRAMES) as frames:
         for number, (task, seed) in enumerate(config.episodes):
+            facts = {"task": task, "seed": seed, "instruction": f"Do {task}.", "policy_type": policy_type}
             success = outcomes[task][seed - config.first_seed] == "S"
-            facts = {"task": task, "seed": seed, "success": success, "steps": STEPS_PLAYED, "instruction": f"Do {task}."}
-            rollouts.append({"rollout": number, "policy_type": policy_type, "final_state": [1.0], **facts})
+            rollouts.append(
+                {"rollout": number, **facts, "success": success, "steps": STEPS_PLAYED, "final_state": [1.0]}
+            )
             for step in range(STEPS_PLAYED):
-                text = SAID[step // 3] if spoken and step % 3 == 0 else None
+                text = None if step % 3 else said[step // 3]
                 row = {"rollout": number, "step": step, "state": [0.0], "action": [0.0], "replanned": step % 3 == 0}
-                steps.append({**row, "reasoning": text, "latency_s": 0.1})
-            seen = [{"rollout": number, "step": step, "image": jpeg(60 + 12 * step)} for step in range(0, STEPS_PLAYED + 1, 3)]
-            frames.write_batch(pa.RecordBatch.from_pylist(seen, FRAMES))
+                steps.append({**row, "reasoning": text})
+            seen = [(step, jpeg(60 + 12 * step)) for step in range(0, STEPS_PLAYED + 1, 3)]
+            moments = [{"rollout": number, "step": step, "image": image} for step, image in seen]
+            frames.write_batch(pa.RecordBatch.from_pylist(moments, FRAMES))
     pq.write_table(pa.Table.from_pylist(rollouts, ROLLOUTS), folder / "rollouts.parquet")
     pq.write_table(pa.Table.from_pylist(steps, STEPS), folder / "steps.parquet")
 
@@ -132,7 +137,7 @@ def write_collection(folder: Path, episodes: Sequence[str]) -> None:
 
 @pytest.fixture
 def make_policy(tmp_path: Path) -> MakePolicy:
-    """A factory ``(name, policy_type, outcomes, right, losses, **fields) -> TrainedPolicy``; what is none is absent."""
+    """A factory ``(name, policy_type, outcomes, right, losses, trials, said, **fields) -> TrainedPolicy``; none is absent."""
 
     def make(
         name: str = "specialist",
@@ -141,6 +146,7 @@ def make_policy(tmp_path: Path) -> MakePolicy:
         right: Mapping[str, tuple[int, int]] | None = None,
         losses: Mapping[str, Sequence[float]] | None = None,
         trials: Mapping[str, Any] | None = None,
+        said: Sequence[str] | None = None,
         **fields: Any,
     ) -> TrainedPolicy:
         folder = tmp_path / f"policy {name}"
@@ -149,9 +155,8 @@ def make_policy(tmp_path: Path) -> MakePolicy:
         config = TrainingConfig(steps=10, multimodal_every=0 if policy_type == "specialist" else 5, seed=7)
         found: dict[str, Any] = {}
         if outcomes is not None:
-            write_rollouts(
-                folder / "rollouts", policy_type, outcomes, policy_type != "specialist", **{"max_steps": 50, **(trials or {})}
-            )
+            words = said or ((None,) * 4 if policy_type == "specialist" else SAID)
+            write_rollouts(folder / "rollouts", policy_type, outcomes, words, **(trials or {}))
             write_verdicts(folder / "score", policy_type, outcomes)
             found |= {"rollouts": folder / "rollouts", "score": folder / "score"}
         if right is not None:
