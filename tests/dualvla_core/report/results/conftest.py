@@ -137,7 +137,7 @@ def write_collection(folder: Path, episodes: Sequence[str]) -> None:
 
 @pytest.fixture
 def make_policy(tmp_path: Path) -> MakePolicy:
-    """A factory ``(name, policy_type, outcomes, right, losses, trials, said, **fields)``; a measure of none is absent."""
+    """A factory ``(name, policy_type, outcomes, right, losses, trials, said, **fields)``; what is none is not there."""
 
     def make(
         name: str = "specialist",
