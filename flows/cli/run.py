@@ -94,11 +94,12 @@ def execute(
     config = configure(preset, overrides, options).config
     settings = Settings()
     configure_prefect(settings)
-    pipeline, run = pipeline_of(training), run_context(settings, force)
     if dry_run:
-        plan(pipeline, config, run)
+        plan(pipeline_of(training), config, run_context(settings, force))
         return
     with prefect_server(settings) as server:
+        # only now: Prefect reads its server's address when it is imported, and would start a second one without it
+        pipeline, run = pipeline_of(training), run_context(settings, force)
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
         report = run_flow(pipeline, config, run)
     tell(run, config, settings, report)
