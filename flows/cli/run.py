@@ -1,4 +1,4 @@
-"""`dualvla run`, `curate`, `train` and `demo`: execute the pipeline, or say what it would execute."""
+"""`dualvla curate`, `run` and `demo`: execute the pipeline, or say what it would execute."""
 
 from __future__ import annotations
 
@@ -30,23 +30,22 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(curate)
     app.command(name="run")(run_pipeline)
-    app.command()(train)
     app.command()(demo)
 
 
-def run_pipeline(
-    preset: Preset = "demo",
+def curate(
     dataset: Dataset = None,
+    preset: Preset = "paper",
     embodiment: Embodiment = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default
     dry_run: DryRun = False,
     force: Force = [],  # noqa: B006
 ) -> None:
-    """Run every stage there is, from demonstrations to the report."""
-    execute(preset, dataset, embodiment, overrides, dry_run, force)
+    """Curate a dataset: event boundaries, key-frames, pruned shards and a report."""
+    execute(preset, dataset, embodiment, overrides, dry_run, force, training=False)
 
 
-def curate(
+def run_pipeline(
     dataset: Dataset = None,
     preset: Preset = "paper",
     embodiment: Embodiment = None,
@@ -54,25 +53,18 @@ def curate(
     dry_run: DryRun = False,
     force: Force = [],  # noqa: B006
 ) -> None:
-    """Curate a dataset: event boundaries, key-frames, pruned shards and a report."""
-    execute(preset, dataset, embodiment, overrides, dry_run, force)
-
-
-def demo(dry_run: DryRun = False) -> None:
-    """The main job on this machine, from nothing: simulated demonstrations, curated end to end."""
-    execute("demo", None, None, [], dry_run, [])
-
-
-def train(
-    preset: Preset = "demo",
-    dataset: Dataset = None,
-    embodiment: Embodiment = None,
-    overrides: Overrides = [],  # noqa: B006
-    dry_run: DryRun = False,
-    force: Force = [],  # noqa: B006
-) -> None:
-    """Curate, then train specialist, generalist and DualVLA student, and measure each (needs the extra `train`)."""
+    """Curate, train specialist, generalist and DualVLA student, measure each, and report (needs the extra `train`)."""
     execute(preset, dataset, embodiment, overrides, dry_run, force, training=True)
+
+
+def demo(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few demonstrations and steps: what it does, not what it learns.")
+    ] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """The main job on this machine, from nothing: simulated demonstrations, three trainings, measures, report."""
+    execute("quick" if quick else "demo", None, None, [], dry_run, [], training=True)
 
 
 def execute(
@@ -83,7 +75,7 @@ def execute(
     dry_run: bool,
     force: list[str],
     *,
-    training: bool = False,
+    training: bool,
 ) -> None:
     """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
     options: dict[str, Any] = {}
@@ -113,7 +105,7 @@ def pipeline_of(training: bool) -> Any:
         return curate_flow
     if find_spec("torch") is None or find_spec("deepspeed") is None:
         raise DependencyError(
-            "Training needs torch and deepspeed, which are not installed; run `make train-environment`."
+            "Training needs torch and deepspeed, which are not installed; install the extra: `pip install 'dualvla[train]'`."
         )
     from flows.train import train as train_flow  # noqa: PLC0415
 

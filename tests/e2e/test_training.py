@@ -20,7 +20,7 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
     command_line: Callable[..., CommandLine], tmp_path: Path
 ) -> None:
     command = command_line(tmp_path / "home")
-    first = command("train", "--preset", "minimal")
+    first = command("run", "--preset", "minimal")
     assert first.returncode == 0, first.stderr
     trained = {"train_specialist": 1, "train_generalist": 1, "distill_student": 1}
     measured = {
@@ -38,8 +38,8 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
         assert policy["success"]["trials"] == 1
         assert policy["checkpoint"] in (page.parent / "cards" / f"{policy['name']}.md").read_text()
     assert page.read_text().count("<video") == 3
-    assert command("train", "--preset", "minimal").executed == {}
-    changed = command("train", "--preset", "minimal", "--set", "learning.distillation.weight=0.5")
+    assert command("run", "--preset", "minimal").executed == {}
+    changed = command("run", "--preset", "minimal", "--set", "learning.distillation.weight=0.5")
     assert changed.returncode == 0, changed.stderr
     assert changed.executed == {
         "distill_student": 1,
