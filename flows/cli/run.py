@@ -105,7 +105,8 @@ def pipeline_of(training: bool) -> Any:
         return curate_flow
     if find_spec("torch") is None or find_spec("deepspeed") is None:
         raise DependencyError(
-            "Training needs torch and deepspeed, which are not installed; install the extra: `pip install 'dualvla[train]'`."
+            "Training needs torch and deepspeed, which are not installed: "
+            "install the extra with `pip install 'dualvla[train]'`."
         )
     from flows.train import train as train_flow  # noqa: PLC0415
 
