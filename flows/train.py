@@ -11,11 +11,13 @@ from dualvla_core.errors import DatasetError
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.pipeline_config import PipelineConfig
+from dualvla_core.training.config import TrainingConfig
 from flows.curate import curate_all, first, publish
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
 from tasks.distill_student import distill_student
 from tasks.measure_policy import measure_open_loop, run_multimodal_benchmarks
+from tasks.progress import tell
 from tasks.prune_reasoning import prune_reasoning
 from tasks.publish_report import CurationArtifacts, PolicyArtifacts
 from tasks.run_rollouts import run_rollouts
@@ -57,11 +59,18 @@ def train_policies(
     def specialist_of(label: str, model: ModelConfig) -> Output:
         return train_specialist.submit(label, run, learning.specialist, model, raw, curated.statistics, execution)
 
+    def mixed(training: TrainingConfig) -> TrainingConfig:
+        return training if raw.multimodal is not None else training.model_copy(update={"multimodal_every": 0})
+
+    if raw.multimodal is None:
+        tell("There are no visual questions beside these demonstrations: generalist and student learn from robot data.")
     specialist = specialist_of("action teacher", learning.model)
-    generalist = train_generalist.submit("reasoning teacher", run, learning.generalist, raw, specialist, execution)
+    generalist = train_generalist.submit(
+        "reasoning teacher", run, mixed(learning.generalist), raw, specialist, execution
+    )
     teachers = (generalist, specialist, generalist)  # where it starts, who teaches actions, who teaches reasoning
     student = distill_student.submit(
-        "DualVLA", run, learning.student, learning.distillation, pruned, *teachers, execution
+        "DualVLA", run, mixed(learning.student), learning.distillation, pruned, *teachers, execution
     )
     policies: dict[str, tuple[PolicyType, Output]] = {"specialist": ("specialist", specialist)}
     if learning.blind_control:
