@@ -22,8 +22,8 @@ def compare_rollouts(first: Path, second: Path) -> dict[str, PairedDifference]:
 
     Raises `ProtocolMismatchError` naming everything in which their protocols differ.
     """
-    protocols = [read_protocol(folder).model_dump(mode="json") for folder in (first, second)]
-    refuse_differences(*protocols, "success rates", "run both under one protocol")
+    one, other = (read_protocol(folder).model_dump(mode="json") for folder in (first, second))
+    refuse_differences(one, other, "success rates", "run both under one protocol")
     outcomes = [
         {(row["task"], row["seed"]): float(row["success"]) for row in read_rollouts(folder).to_pylist()}
         for folder in (first, second)

@@ -70,7 +70,7 @@ def sign_test(better: int, worse: int) -> float:
     """
     trials = better + worse
     tail = sum(math.comb(trials, count) for count in range(min(better, worse) + 1))
-    return min(1.0, 2 * tail / 2**trials)
+    return min(1.0, 2 * tail / (1 << trials))
 
 
 def cluster_bootstrap(values: Iterable[tuple[Hashable, float]], confidence: float = 0.95) -> Interval:

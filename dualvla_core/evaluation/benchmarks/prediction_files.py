@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import openpyxl
 import polars as pl
-from openpyxl.cell import Cell
+from openpyxl.cell import Cell, MergedCell
 from openpyxl.utils.exceptions import IllegalCharacterError, InvalidFileException
 
 from dualvla_core.errors import DatasetError
@@ -157,7 +157,7 @@ def _write_xlsx(path: Path, names: Sequence[str], rows: Rows) -> None:
     book.save(path)
 
 
-def _fill(cell: Cell, value: Any, file: str) -> None:
+def _fill(cell: Cell | MergedCell, value: Any, file: str) -> None:
     """Set a cell; a text stays a text, even if it begins with "="."""
     if isinstance(value, str) and len(value) > _LONGEST_CELL:
         raise DatasetError(f"A text of {len(value)} characters does not fit into {file}; write a .tsv file instead.")
