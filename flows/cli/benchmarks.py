@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import DownloadColumn, Progress
 from rich.table import Column, Table
 
 from dualvla_core.errors import ArtifactError, ConfigError
@@ -18,10 +19,10 @@ from dualvla_core.evaluation.tables import ANSWERS, ANSWERS_FILE
 from flows.cli.store import find_artifact, settled_store
 from infra.artifact_store import ArtifactStore
 from infra.manifest import Manifest
-from infra.prefect.server import configure_prefect, prefect_server
+from infra.prefect.server import prefect_server
 from infra.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Multimodal benchmarks: list, score, show, export.")
+app = typer.Typer(no_args_is_help=True, help="Multimodal benchmarks: list, download, score, show, export.")
 _SHOWN = 20  # answers that could not be read, printed; the table in the artifact holds all
 
 Scored = Annotated[str, typer.Argument(help="A score_answers artifact: STAGE/KEY, or a part of it.")]
@@ -37,6 +38,22 @@ def list_benchmarks() -> None:
 
 
 @app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="A benchmark of the list, such as MMStar.")],
+    folder: Annotated[Path, typer.Argument(help="Where to put its file.")],
+) -> None:
+    """Fetch a published file and check that it is the published one (needs a network)."""
+    from infra.benchmark_files import download_benchmark  # noqa: PLC0415
+
+    with Progress(*Progress.get_default_columns(), DownloadColumn(), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        path = download_benchmark(
+            name, folder, lambda done, total: bar.update(task, completed=done, total=total or None)
+        )
+    typer.echo(str(path))
+
+
+@app.command()
 def score(
     predictions: Annotated[Path, typer.Argument(help="Prediction file: .xlsx, .tsv or .json.")],
     data: Annotated[Path, typer.Option(help="The benchmark's TSV file.")],
@@ -46,18 +63,15 @@ def score(
     judge: Annotated[str | None, typer.Option(help="Model that grades free answers, at DUALVLA_JUDGE_URL.")] = None,
 ) -> None:
     """Score predictions that VLMEvalKit (or `dualvla benchmarks export`) has written."""
-    from flows.benchmarks import PredictionFile  # noqa: PLC0415 - what only one command needs is imported there
-    from flows.benchmarks import score as score_flow  # noqa: PLC0415
-    from flows.cli.run import run_context  # noqa: PLC0415
-
-    config = PredictionFile(
-        benchmark=_benchmark(benchmark or data.stem, data, rule, split),
-        path=str(predictions.resolve()),
-        judge=None if judge is None else TextJudgeConfig(model=judge),
-    )
+    wanted = _benchmark(benchmark or data.stem, data, rule, split)
+    grader = None if judge is None else TextJudgeConfig(model=judge)
     settings = Settings()
-    configure_prefect(settings)
     with prefect_server(settings):
+        from flows.benchmarks import PredictionFile  # noqa: PLC0415 - Prefect reads its address when it is imported
+        from flows.benchmarks import score as score_flow  # noqa: PLC0415
+        from flows.cli.run import run_context  # noqa: PLC0415
+
+        config = PredictionFile(benchmark=wanted, path=str(predictions.resolve()), judge=grader)
         scored = score_flow(config, run_context(settings, []))
     store = settled_store(settings)
     _show(store, store.manifest(scored))
