@@ -26,7 +26,7 @@ class PublishedRow(Params):
 
     cells: tuple[float | None, ...] = Field(description="Percent, by column; none where nothing was reported.")
     printed: float | None = Field(default=None, description="The average as printed.")
-    other_columns: bool = Field(default=False, description="The printed average is that of other columns.")
+    other_columns: bool = Field(default=False, description="The printed average is not the mean of these columns.")
 
 
 class PublishedTable(Params):
@@ -58,7 +58,7 @@ def own_line(table: PublishedTable, cells: Mapping[str, float]) -> list[str]:
 def published_lines(table: PublishedTable) -> list[list[str]]:
     """Every published line as texts: method, cells, average as printed (or else ours).
 
-    An asterisk marks an average of other columns.
+    An asterisk marks a printed average that is not the mean of the columns.
     """
     lines = []
     for name, row in table.rows.items():

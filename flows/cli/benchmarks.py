@@ -61,6 +61,7 @@ def score(
     rule: Annotated[str | None, typer.Option(help="Scoring rule; for benchmarks of the list it is known.")] = None,
     split: Annotated[str | None, typer.Option(help="The split that counts.")] = None,
     judge: Annotated[str | None, typer.Option(help="Model that grades free answers, at DUALVLA_JUDGE_URL.")] = None,
+    force: Annotated[bool, typer.Option(help="Score again: what a failed judge left out is asked again.")] = False,
 ) -> None:
     """Score predictions that VLMEvalKit (or `dualvla benchmarks export`) has written."""
     wanted = _benchmark(benchmark or data.stem, data, rule, split)
@@ -72,7 +73,7 @@ def score(
         from flows.cli.run import run_context  # noqa: PLC0415
 
         config = PredictionFile(benchmark=wanted, path=str(predictions.resolve()), judge=grader)
-        scored = score_flow(config, run_context(settings, []))
+        scored = score_flow(config, run_context(settings, ["score_answers"] if force else []))
     store = settled_store(settings)
     _show(store, store.manifest(scored))
 

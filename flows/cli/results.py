@@ -80,4 +80,4 @@ def _print(console: Console, table: PublishedTable, own: Mapping[str, Mapping[st
         theirs.add_row(*line)
     console.print(mine, theirs)
     if any(row.other_columns for row in table.rows.values()):
-        console.print("* printed there, but an average of other columns: not comparable.", highlight=False)
+        console.print("* as printed, but not the mean of these columns: not comparable.", highlight=False)
