@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.evaluation.benchmarks.catalogue import CATALOGUE
@@ -72,7 +72,7 @@ def measured(store: ArtifactStore, manifest: Manifest) -> tuple[TableName, str, 
 
 
 def _print(console: Console, table: PublishedTable, own: Mapping[str, Mapping[str, float]]) -> None:
-    headers = [Column("", overflow="fold"), *table.columns, "Average"]
+    headers = ["", *table.columns, "Average"]
     mine, theirs = Table(*headers, title="Measured here"), Table(*headers, title=f"Published: {table.source}")
     for label, cells in own.items():
         mine.add_row(label, *own_line(table, cells))
