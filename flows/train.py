@@ -12,11 +12,13 @@ from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.pipeline_config import PipelineConfig
 from dualvla_core.training.config import TrainingConfig
+from flows.benchmarks import STAGES as BENCHMARK_STAGES
+from flows.benchmarks import run_benchmarks
 from flows.curate import curate_all, first, publish
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
 from tasks.distill_student import distill_student
-from tasks.measure_policy import measure_open_loop, run_multimodal_benchmarks
+from tasks.measure_policy import measure_open_loop
 from tasks.progress import tell
 from tasks.prune_reasoning import prune_reasoning
 from tasks.publish_report import CurationArtifacts, PolicyArtifacts
@@ -33,7 +35,7 @@ STAGES = (
     distill_student,
     run_rollouts,
     measure_open_loop,
-    run_multimodal_benchmarks,
+    *BENCHMARK_STAGES,
     score_trajectories,
 )
 """The stages between curation and report, in the order of the data."""
@@ -91,8 +93,8 @@ def evaluate_policy(
     """Everything a policy is measured by; closed loop only where the demonstrations come from a simulator."""
     wanted = config.evaluation
     measures = {"open_loop": measure_open_loop.submit(name, run, wanted.open_loop, policy, raw, statistics)}
-    if raw.multimodal is not None and kind != "specialist":
-        measures["questions"] = run_multimodal_benchmarks.submit(name, run, wanted.questions, policy, raw.multimodal)
+    if kind != "specialist":
+        measures |= run_benchmarks(run, config, name, policy, raw.multimodal)
     if config.dataset.path is None:
         processes = config.execution.rollout_processes
         rollouts = run_rollouts.submit(name, run, wanted.rollouts, policy, kind, processes)

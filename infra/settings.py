@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     )
     server_port: int = Field(default=4200, description="Preferred port of the embedded Prefect server.")
 
+    judge_url: str | None = Field(
+        default=None, description="OpenAI-compatible endpoint of the judge of free answers, such as http://host/v1."
+    )
+    judge_key: str | None = Field(default=None, repr=False, description="Its API key.")
+
     @property
     def root(self) -> Path:
         """The home folder, absolute, so that a change of directory changes nothing."""

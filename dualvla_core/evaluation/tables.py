@@ -7,7 +7,7 @@ import pyarrow as pa
 ROLLOUTS_FILE, STEPS_FILE, FRAMES_FILE = "rollouts.parquet", "steps.parquet", "frames.arrow"
 LATENCIES_FILE = "latencies.parquet"
 OPEN_LOOP_FILE = "open_loop.parquet"
-ANSWERS_FILE, CATEGORIES_FILE = "answers.parquet", "categories.parquet"
+ANSWERS_FILE = "answers.parquet"
 
 ROLLOUTS = pa.schema(
     [
@@ -67,24 +67,16 @@ OPEN_LOOP = pa.schema(
 
 ANSWERS = pa.schema(
     [
-        pa.field("sample", pa.string(), False),
-        pa.field("category", pa.string(), False),
+        pa.field("index", pa.string(), False),
+        pa.field("item", pa.string(), False),  # what is counted: the question, or the one it is a rotation of
+        pa.field("category", pa.string()),
+        pa.field("split", pa.string()),
         pa.field("question", pa.string(), False),
         pa.field("expected", pa.string(), False),
-        pa.field("answer", pa.string(), False),
-        pa.field("correct", pa.bool_(), False),
+        pa.field("answer", pa.string()),  # null where there is no prediction
+        pa.field("understood", pa.string()),  # the option or text read out of it; null where nothing was
+        pa.field("score", pa.float64()),  # in [0, 1]; null: missing
+        pa.field("note", pa.string()),  # why nothing was understood, or why the score is missing
     ]
 )
 """One row per visual question."""
-
-CATEGORIES = pa.schema(
-    [
-        pa.field("category", pa.string(), False),
-        pa.field("questions", pa.int64(), False),
-        pa.field("correct", pa.int64(), False),
-        pa.field("accuracy", pa.float64(), False),
-        pa.field("low", pa.float64(), False),  # 95 % Wilson interval
-        pa.field("high", pa.float64(), False),
-    ]
-)
-"""Accuracy per category of questions."""

@@ -27,7 +27,9 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
         "run_rollouts": 3,
         "score_trajectories": 3,
         "measure_open_loop": 3,
-        "run_multimodal_benchmarks": 2,
+        "read_question_set": 1,
+        "predict_answers": 2,
+        "score_answers": 2,
     }
     assert (trained | measured).items() <= first.executed.items()
     page = Path(first.last_line)
@@ -46,6 +48,7 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
         "run_rollouts": 1,
         "score_trajectories": 1,
         "measure_open_loop": 1,
-        "run_multimodal_benchmarks": 1,
+        "predict_answers": 1,
+        "score_answers": 1,
         "publish_report": 1,
     }

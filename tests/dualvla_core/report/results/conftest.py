@@ -101,12 +101,13 @@ def write_answers(folder: Path, right: Mapping[str, tuple[int, int]]) -> None:
     folder.mkdir(parents=True)
     rows = [
         {
-            "sample": f"{name}{number}",
+            "index": f"{name}{number}",
+            "item": f"{name}{number}",
             "category": name,
             "question": "What is it?",
             "expected": "a cube",
             "answer": "a cube" if number < correct else "a ball",
-            "correct": number < correct,
+            "score": float(number < correct),
         }
         for name, (correct, total) in right.items()
         for number in range(total)
