@@ -16,7 +16,15 @@ class DatasetError(UserError):
 
 
 class EpisodeError(UserError):
-    """One episode that cannot be read; it is listed with this reason and the others go on."""
+    """One episode that cannot be read; it is listed with this reason and the others go on.
+
+    ``about`` names the check of `dualvla doctor` that the reason belongs to: structure, counts, time, alignment,
+    values, language, video or images.
+    """
+
+    def __init__(self, message: str, about: str = "structure") -> None:
+        super().__init__(message)
+        self.about = about
 
 
 class ArtifactError(UserError):

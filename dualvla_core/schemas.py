@@ -17,7 +17,15 @@ IMAGE_PREFIX = "image."
 
 _KEY = [pa.field("episode", pa.string(), False), pa.field("frame_index", pa.int32(), False)]
 
-REASONING = pa.list_(pa.struct([pa.field("style", pa.string(), False), pa.field("content", pa.string(), False)]))
+REASONING = pa.list_(
+    pa.struct(
+        [
+            pa.field("style", pa.string(), False),
+            pa.field("content", pa.string(), False),
+            pa.field("question", pa.string()),  # what the content answers; null where nobody asked
+        ]
+    )
+)
 """Embodied reasoning of one frame: ordered pieces such as ``{style: "subtask", content: "reach the handle"}``."""
 
 SIGNALS = pa.schema(
@@ -48,6 +56,8 @@ SCAN = pa.schema(
         pa.field("cameras", pa.list_(pa.string()), False),
         pa.field("source_bytes", pa.int64(), False),  # its share of the dataset's files
         pa.field("files_digest", pa.string(), False),  # of the files it lies in
+        pa.field("source_file", pa.string(), False),  # where it comes from, as annotation files name it ...
+        pa.field("source_id", pa.string(), False),  # ... and its number or name there
     ]
 )
 """One row per readable episode of a dataset, as `scan_demonstrations` found it."""

@@ -25,7 +25,7 @@ from tasks.progress import tell
 from tasks.stage import Job, RunContext, Work, open_artifacts, stage
 
 
-@stage("scan_demonstrations", version=1)
+@stage("scan_demonstrations", version=2)
 def scan_demonstrations(run: RunContext, dataset: DatasetSource) -> Work:
     """What a dataset holds: every episode's identity, and those that cannot be read with the reason."""
     store = open_artifacts(run)

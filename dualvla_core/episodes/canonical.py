@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dualvla_core.episodes.embodiment import Arm, Embodiment, SignalSlice
+from dualvla_core.episodes.embodiment import Arm, Embodiment, LengthUnit, SignalSlice
 from dualvla_core.episodes.rotations import to_rpy
 from dualvla_core.errors import EpisodeError
 from dualvla_core.schemas import SIGNALS
@@ -17,18 +17,25 @@ from dualvla_core.schemas import SIGNALS
 TIME_STEP_S = 1e-4
 """Times are told apart to this many seconds; it is also LeRobot's tolerance for a regular clock."""
 
+_METRES: dict[LengthUnit, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class EpisodeFacts:
-    """What a dataset says about one episode in words; ``initial_condition`` is None where it says nothing."""
+    """What a dataset says about one episode in words; ``initial_condition`` is None where it says nothing.
+
+    The source is where the episode comes from, as annotation files name it: a file and a number or name within.
+    """
 
     length: int
     task: str
     instruction: str
     initial_condition: str | None
+    source_file: str
+    source_id: str
 
 
 def matrix(column: pa.ChunkedArray, name: str) -> Float64s:
@@ -38,18 +45,20 @@ def matrix(column: pa.ChunkedArray, name: str) -> Float64s:
     """
     array = column.combine_chunks()
     if array.null_count:
-        raise EpisodeError(f"The column {name!r} has {array.null_count} rows without a value.")
+        raise EpisodeError(f"The column {name!r} has {array.null_count} rows without a value.", about="values")
     length = len(array)
     while isinstance(array, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
         if not isinstance(array, pa.FixedSizeListArray) and len(set(array.value_lengths().to_pylist())) > 1:
-            raise EpisodeError(f"The column {name!r} has rows of different lengths.")
+            raise EpisodeError(f"The column {name!r} has rows of different lengths.", about="values")
         array = array.flatten()
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type) or pa.types.is_boolean(array.type)):
-        raise EpisodeError(f"The column {name!r} holds {array.type}, expected numbers.")
+        raise EpisodeError(f"The column {name!r} holds {array.type}, expected numbers.", about="values")
     values: Float64s = array.to_numpy(zero_copy_only=False).astype(np.float64).reshape(length, -1)
     bad = np.flatnonzero(~(np.abs(values) <= np.finfo(np.float32).max).all(axis=1))  # NaN compares false
     if bad.size:
-        raise EpisodeError(f"The column {name!r} holds NaN or infinity in {bad.size} rows, first in row {bad[0]}.")
+        raise EpisodeError(
+            f"The column {name!r} holds NaN or infinity in {bad.size} rows, first in row {bad[0]}.", about="values"
+        )
     return values
 
 
@@ -59,13 +68,14 @@ def relative_times(recorded: Float64s | None, fps: float, length: int) -> Float6
     if recorded is None:
         return regular
     if not np.isfinite(recorded).all():
-        raise EpisodeError("The timestamps hold NaN or infinity.")
+        raise EpisodeError("The timestamps hold NaN or infinity.", about="time")
     relative: Float64s = recorded - recorded[0]
     if np.abs(relative - regular).max() <= TIME_STEP_S:
         return regular
     relative = np.round(relative / TIME_STEP_S) * TIME_STEP_S
     if (np.diff(relative) <= 0).any():
-        raise EpisodeError(f"The timestamps do not increase from row {int(np.argmax(np.diff(relative) <= 0))} on.")
+        row = int(np.argmax(np.diff(relative) <= 0))
+        raise EpisodeError(f"The timestamps do not increase from row {row} on.", about="time")
     return relative
 
 
@@ -79,18 +89,19 @@ def canonical_signals(
     """
     length = rows.num_rows
     if length == 0:
-        raise EpisodeError("The episode has no frames.")
+        raise EpisodeError("The episode has no frames.", about="counts")
     missing = [name for name in embodiment.columns if name not in rows.column_names]
     if missing:
         raise EpisodeError(f"The data file lacks the column {missing[0]!r}; it has {rows.column_names}.")
-    wanted = [
-        *embodiment.columns,
-        *([embodiment.action_column] if embodiment.action_column in rows.column_names else []),
-    ]
+    acts = all(name in rows.column_names for name in embodiment.action_columns)
+    wanted = dict.fromkeys([*embodiment.columns, *(embodiment.action_columns if acts else ())])
     values = {name: matrix(rows[name], name).astype(np.float32) for name in wanted}
     reason = embodiment.misfit({name: array.shape[1] for name, array in values.items()})
     if reason:
         raise EpisodeError(f"The episode does not fit the embodiment {embodiment.name!r}: {reason}.")
+    for name, parts in embodiment.joined.items():
+        if all(part.column in values for part in parts):
+            values[name] = np.hstack([values[part.column][:, part.start : part.stop] for part in parts])
     columns = {
         "episode": [""] * length,
         "frame_index": np.arange(length, dtype=np.int32),
@@ -127,14 +138,20 @@ def _ee_pose(values: dict[str, Float32s], embodiment: Embodiment) -> Float64s | 
     for pose in (arm.ee_pose for arm in embodiment.arms if arm.ee_pose):
         position = _part(values, pose.position)
         rotation = _part(values, pose.rotation) if pose.rotation else np.zeros((len(position), 0))
+        if pose.angle_unit == "deg" and pose.rotation_format in ("euler_xyz", "axis_angle"):
+            rotation = np.radians(rotation)
         if pose.rotation_format.startswith("quaternion") and not rotation.any(axis=1).all():
-            raise EpisodeError(f"The orientation in {pose.position.column!r} has a quaternion of length 0.")
-        parts += [position, to_rpy(rotation, pose.rotation_format)]
+            raise EpisodeError(f"The orientation in {pose.position.column!r} has a quaternion of length 0.", "values")
+        parts += [position * _METRES[pose.position_unit], to_rpy(rotation, pose.rotation_format)]
     return np.hstack(parts)
 
 
 def _joints(values: dict[str, Float32s], arms: Sequence[Arm]) -> Float64s | None:
-    parts = [_part(values, arm.joints) for arm in arms if arm.joints]
+    parts = [
+        np.radians(_part(values, arm.joints)) if arm.joint_unit == "deg" else _part(values, arm.joints)
+        for arm in arms
+        if arm.joints
+    ]
     return np.hstack(parts) if parts else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,13 +14,18 @@ from pydantic import Field, ValidationError, model_validator
 from dualvla_core.errors import ConfigError
 from dualvla_core.params import Params
 
-RotationFormat: TypeAlias = Literal["none", "euler_xyz", "quaternion_xyzw", "quaternion_wxyz", "axis_angle"]
+RotationFormat: TypeAlias = Literal[
+    "none", "euler_xyz", "quaternion_xyzw", "quaternion_wxyz", "axis_angle", "rotation_matrix"
+]
+LengthUnit: TypeAlias = Literal["m", "cm", "mm"]
+AngleUnit: TypeAlias = Literal["rad", "deg"]
 _ROTATION_SIZES: dict[RotationFormat, int] = {
     "none": 0,
     "euler_xyz": 3,
     "quaternion_xyzw": 4,
     "quaternion_wxyz": 4,
     "axis_angle": 3,
+    "rotation_matrix": 9,
 }
 
 
@@ -46,9 +51,13 @@ class SignalSlice(Params):
 class EePose(Params):
     """Where an end-effector pose lies; without a rotation the canonical roll, pitch and yaw are 0."""
 
-    position: SignalSlice = Field(description="x y z in metres")
+    position: SignalSlice = Field(description="x y z in `position_unit`")
+    position_unit: LengthUnit = Field(default="m", description="Unit of the position")
     rotation: SignalSlice | None = Field(default=None, description="Orientation in `rotation_format`")
-    rotation_format: RotationFormat = Field(default="none", description="How the orientation is written (rad)")
+    rotation_format: RotationFormat = Field(
+        default="none", description="How the orientation is written; matrices are row-major"
+    )
+    angle_unit: AngleUnit = Field(default="rad", description="Unit of the angles of euler_xyz and axis_angle")
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> EePose:
@@ -83,7 +92,10 @@ class Arm(Params):
 
     name: str = Field(description="Name of the arm, for example left")
     ee_pose: EePose | None = Field(default=None, description="End-effector pose")
-    joints: SignalSlice | None = Field(default=None, description="Joint positions, rad (or m for sliding joints)")
+    joints: SignalSlice | None = Field(
+        default=None, description="Joint positions in `joint_unit`, or m where they slide"
+    )
+    joint_unit: AngleUnit = Field(default="rad", description="Unit of the joint angles")
     gripper: Gripper | None = Field(default=None, description="Gripper channel")
 
 
@@ -92,7 +104,12 @@ class Embodiment(Params):
 
     name: str = Field(description="Name people know the embodiment by")
     description: str = Field(description="What the state and the action hold, in words")
-    robot_types: tuple[str, ...] = Field(description="The dataset's robot_type values it is recognised by")
+    robot_types: tuple[str, ...] = Field(
+        description="What it is recognised by: robot_type in LeRobot, the dataset's name in RLDS, the robot in HDF5"
+    )
+    joined: dict[str, tuple[SignalSlice, ...]] = Field(
+        default={}, description="Columns made of parts of the dataset's, one behind the other; usable like any other"
+    )
     state_column: str = Field(default="observation.state", description="Column that becomes the canonical state")
     state_size: int | None = Field(default=None, description="Numbers in the state column; none = any")
     action_column: str = Field(default="action", description="Column that becomes the canonical action")
@@ -123,8 +140,8 @@ class Embodiment(Params):
         return all(arm.ee_pose is not None for arm in self.arms)
 
     @property
-    def columns(self) -> dict[str, int]:
-        """The observation columns it reads and how many numbers each must hold at least."""
+    def observed(self) -> dict[str, int]:
+        """The observation columns it reads, joined ones by their own name, and how many numbers each needs at least."""
         ends = [(self.state_column, self.state_size or 1)]
         for arm in self.arms:
             slices = [arm.joints] if arm.joints else []
@@ -133,10 +150,20 @@ class Embodiment(Params):
             ends += [(part.column, part.stop) for part in slices]
             if arm.gripper:
                 ends.append((arm.gripper.column, arm.gripper.index + 1))
-        needed: dict[str, int] = {}
-        for column, end in ends:
-            needed[column] = max(end, needed.get(column, 0))
-        return needed
+        return _largest(ends)
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The dataset's own observation columns it reads and how many numbers each must hold at least."""
+        return _largest(end for column, size in self.observed.items() for end in self._sources(column, size))
+
+    @property
+    def action_columns(self) -> dict[str, int]:
+        """The dataset's own columns the action is made of, and how many numbers each must hold at least."""
+        return _largest(self._sources(self.action_column, 1))
+
+    def _sources(self, column: str, size: int) -> list[tuple[str, int]]:
+        return [(part.column, part.stop) for part in self.joined[column]] if column in self.joined else [(column, size)]
 
     def misfit(self, widths: Mapping[str, int]) -> str | None:
         """Why a dataset whose columns hold ``widths`` numbers a frame cannot be read so; None when it can."""
@@ -145,10 +172,21 @@ class Embodiment(Params):
                 return f"it has no column {column!r}"
             if widths[column] < needed:
                 return f"its column {column!r} holds {widths[column]} numbers, at least {needed} are needed"
-        if self.state_size is not None and widths[self.state_column] != self.state_size:
-            found = widths[self.state_column]
-            return f"its column {self.state_column!r} holds {found} numbers, expected {self.state_size}"
+        found = {**widths, **{name: sum(part.size for part in parts) for name, parts in self.joined.items()}}
+        for column, needed in self.observed.items():
+            if found[column] < needed:
+                return f"the joined column {column!r} has {found[column]} numbers, at least {needed} are needed"
+        size = found[self.state_column]
+        if self.state_size is not None and size != self.state_size:
+            return f"its column {self.state_column!r} holds {size} numbers, expected {self.state_size}"
         return None
+
+
+def _largest(ends: Iterable[tuple[str, int]]) -> dict[str, int]:
+    needed: dict[str, int] = {}
+    for column, end in ends:
+        needed[column] = max(end, needed.get(column, 0))
+    return needed
 
 
 def read_embodiment(path: Path) -> Embodiment:

@@ -31,21 +31,29 @@ def episode_digest(
         digest.update(f"{label} {len(data)}\n".encode())
         digest.update(data)
 
-    add("embodiment", _json(embodiment.model_dump(mode="json", exclude=_WORDS_ABOUT)))
+    # without defaults, so that a field that descriptions gain later changes no identity
+    add("embodiment", _json(embodiment.model_dump(mode="json", exclude=_WORDS_ABOUT, exclude_defaults=True)))
     add("time", np.round(signals["timestamp"].to_numpy() / TIME_STEP_S).astype("<i8").tobytes())
     columns = ["state", "action"]
-    if set(embodiment.columns) != {embodiment.state_column}:
+    if set(embodiment.observed) != {embodiment.state_column}:
         columns += ["ee_pose", "joints", "gripper"]  # they come from columns of their own
     for column in columns:
         values = signals[column].combine_chunks()
         add(column, b"" if values.null_count else values.flatten().to_numpy().astype("<f4").tobytes())
-    for column in ("instruction", "reasoning"):
-        add(column, _json(signals[column].to_pylist()))
+    add("instruction", _json(signals["instruction"].to_pylist()))
+    add("reasoning", _json([_said(pieces) for pieces in signals["reasoning"].to_pylist()]))
     for camera in sorted(packets):
         add("camera", camera.encode())
         for seconds, data in packets[camera]:
             add(str(round(seconds / TIME_STEP_S)), data)
     return digest.hexdigest()[:32]
+
+
+def _said(pieces: list[dict[str, str | None]] | None) -> list[dict[str, str]] | None:
+    """A frame's reasoning without the questions that nobody asked."""
+    if pieces is None:
+        return None
+    return [{name: text for name, text in piece.items() if text is not None} for piece in pieces]
 
 
 def _json(value: object) -> bytes:

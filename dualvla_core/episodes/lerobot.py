@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from dualvla_core.episodes.canonical import EpisodeFacts, Float64s, canonical_signals, matrix, relative_times
 from dualvla_core.episodes.embodiment import match_embodiment
+from dualvla_core.episodes.images import decode_image
 from dualvla_core.episodes.language import EVENTS, PERSISTENT, frame_reasoning
 from dualvla_core.episodes.lerobot_layout import Info, Layout, LayoutV2, LayoutV3, read_info
 from dualvla_core.episodes.video import Image, align, decode, packets, presentation_times
@@ -88,7 +88,7 @@ class LeRobotReader:
             last = str(span).rpartition(":")[2]
             if last.isdecimal() and int(last) > count:
                 found.append(f"The split {split!r} ({span}) reaches beyond the {count} episodes; splits are not used.")
-        if self.embodiment.action_column not in info.features:
+        if any(column not in info.features for column in self.embodiment.action_columns):
             found.append(f"There is no column {self.embodiment.action_column!r}; episodes are read without actions.")
         return found
 
@@ -137,12 +137,16 @@ class LeRobotReader:
         """The episode's rows in order, without images. Raises `EpisodeError` when they contradict the metadata."""
         if self._last is None or self._last[0] != index:
             wanted = {"timestamp", "task_index", PERSISTENT, EVENTS, *self.embodiment.columns}
-            table = self._read(index, {*wanted, self.embodiment.action_column})
+            table = self._read(index, {*wanted, *self.embodiment.action_columns})
             declared = self._layout.episodes[index].get("length")
             if declared is not None and int(declared) != table.num_rows:
-                raise EpisodeError(f"The metadata says {declared} frames, the data file holds {table.num_rows}.")
+                raise EpisodeError(
+                    f"The metadata says {declared} frames, the data file holds {table.num_rows}.", about="counts"
+                )
             if "frame_index" in table.column_names and table["frame_index"].to_pylist() != list(range(table.num_rows)):
-                raise EpisodeError(f"frame_index does not count 0 to {table.num_rows - 1}; rows are missing or double.")
+                raise EpisodeError(
+                    f"frame_index does not count 0 to {table.num_rows - 1}; rows are missing or double.", about="counts"
+                )
             self._last = (index, table)
         return self._last[1]
 
@@ -161,7 +165,7 @@ class LeRobotReader:
         if "episode_index" in present:
             table = table.filter(pc.equal(table["episode_index"], index))
         if table.num_rows == 0:
-            raise EpisodeError("The episode has no frames.")
+            raise EpisodeError("The episode has no frames.", about="counts")
         return table.sort_by("frame_index") if "frame_index" in present else table
 
     def _instructions(self, index: int, rows: pa.Table) -> list[str]:
@@ -172,7 +176,7 @@ class LeRobotReader:
         for number in numbers:
             text = own if number is None else self.tasks.get(number, own)
             if text is None:
-                raise EpisodeError(f"task_index {number} has no text and the episode names no task.")
+                raise EpisodeError(f"task_index {number} has no text and the episode names no task.", about="language")
             texts.append(text)
         return texts
 
@@ -186,6 +190,8 @@ class LeRobotReader:
             task=str(record.get("task_name") or instruction),
             instruction=instruction,
             initial_condition=None if condition is None else str(condition),
+            source_file=self._layout.data_file(index).relative_to(self._root).as_posix(),
+            source_id=str(index),
         )
 
     def packets(self, index: int, camera: str) -> Iterator[tuple[float, bytes]]:
@@ -201,7 +207,7 @@ class LeRobotReader:
     def frames(self, index: int, camera: str) -> Iterator[Image]:
         """See `EpisodeReader.frames`."""
         if self._is_embedded(camera):
-            return (_decoded(data, camera) for data in self._images(index, camera))
+            return (decode_image(data, camera) for data in self._images(index, camera))
         clip = self._layout.clip(index, camera)
         shown = presentation_times(clip, self._slack)
         return decode(clip, self._slack, shown, self._aligned(index, camera, shown))
@@ -214,7 +220,7 @@ class LeRobotReader:
         try:
             return align(shown, self._times(self._rows(index)), self._slack)
         except EpisodeError as error:
-            raise EpisodeError(f"Camera {camera!r}: {error}.") from error
+            raise EpisodeError(f"Camera {camera!r}: {error}.", about="alignment") from error
 
     def _images(self, index: int, camera: str) -> list[bytes]:
         """The encoded images of an ``image`` column, ``struct<bytes, path>`` as Hugging Face datasets write it."""
@@ -223,7 +229,9 @@ class LeRobotReader:
         images = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
         encoded = [image for image in images if isinstance(image, bytes)]
         if not encoded or len(encoded) < len(images):
-            raise EpisodeError(f"Camera {camera!r}: the data file does not hold an encoded image in every row.")
+            raise EpisodeError(
+                f"Camera {camera!r}: the data file does not hold an encoded image in every row.", about="images"
+            )
         return encoded
 
 
@@ -245,10 +253,3 @@ def _row_groups(source: pq.ParquetFile, index: int) -> list[int]:
         if statistics is None or not statistics.has_min_max or statistics.min <= index <= statistics.max:
             found.append(group)
     return found
-
-
-def _decoded(data: bytes, camera: str) -> Image:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise EpisodeError(f"Camera {camera!r}: an image is neither PNG nor JPEG or is broken.")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)

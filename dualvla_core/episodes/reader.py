@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from dualvla_core.episodes.canonical import EpisodeFacts
 from dualvla_core.episodes.embodiment import Embodiment
+from dualvla_core.episodes.hdf5 import SUFFIXES, open_hdf5
 from dualvla_core.episodes.lerobot import open_lerobot_v2, open_lerobot_v3
+from dualvla_core.episodes.rlds import open_rlds
 from dualvla_core.episodes.video import Image
 from dualvla_core.errors import DatasetError
 
@@ -70,20 +72,21 @@ class EpisodeReader(Protocol):
 
 Opener = Callable[[Path, str | None], EpisodeReader]
 
-READERS: dict[str, Opener] = {"LeRobot v2": open_lerobot_v2, "LeRobot v3": open_lerobot_v3}
-
-REFUSALS: dict[str, str] = {
-    "LeRobot v1": "convert it with LeRobot's own scripts to v2.1 or v3.0 first",
-    "RLDS": "RLDS is not read yet by this version; convert it to LeRobot v3.0 first",
-    "HDF5": "HDF5 is not read yet by this version; convert it to LeRobot v3.0 first",
+READERS: dict[str, Opener] = {
+    "LeRobot v2": open_lerobot_v2,
+    "LeRobot v3": open_lerobot_v3,
+    "RLDS": open_rlds,
+    "HDF5": open_hdf5,
 }
+
+REFUSALS: dict[str, str] = {"LeRobot v1": "convert it with LeRobot's own scripts to v2.1 or v3.0 first"}
 
 
 def open_dataset(path: Path, embodiment: str | None = None) -> EpisodeReader:
     """A reader of the dataset in the folder ``path``.
 
     Args:
-        path: the dataset's folder, the one that holds ``meta/``.
+        path: the dataset's folder: the one that holds LeRobot's ``meta/``, or the RLDS or HDF5 files.
         embodiment: a known embodiment's name or a YAML file, instead of a match by robot type.
 
     Raises:
@@ -100,20 +103,22 @@ def open_dataset(path: Path, embodiment: str | None = None) -> EpisodeReader:
 
 def recognise(path: Path) -> str:
     """The layout of the dataset in ``path``: a key of `READERS` or `REFUSALS`. Raises `DatasetError`."""
+    if path.is_file():
+        raise DatasetError(f"{path} is a file; give the folder that holds the dataset: {path.parent}.")
     if not path.is_dir():
-        raise DatasetError(f"There is no dataset folder {path}; give the folder that holds the dataset's meta/ folder.")
+        raise DatasetError(f"There is no dataset folder {path}; give the folder that holds the dataset's files.")
     if (path / "meta" / "info.json").is_file():
         return _lerobot_version(path)
     if (path / "meta_data" / "info.json").is_file():
         return "LeRobot v1"
     if next(path.rglob("*.tfrecord*"), None) is not None:
         return "RLDS"
-    if next((file for end in ("*.hdf5", "*.h5") for file in path.rglob(end)), None) is not None:
+    if any(file.suffix in SUFFIXES for file in path.rglob("*")):
         return "HDF5"
     held = sorted(entry.name for entry in path.iterdir())[:5]
     raise DatasetError(
-        f"No known layout was recognised in {path} (it holds {held}): a LeRobot dataset has meta/info.json; give the "
-        "folder that holds it."
+        f"No known layout was recognised in {path} (it holds {held}): a LeRobot dataset has meta/info.json, RLDS has "
+        ".tfrecord files, HDF5 demonstrations have .hdf5 or .h5 files; give the folder that holds them."
     )
 
 

@@ -29,12 +29,21 @@ def axis_angle_to_rpy(rotation: Array) -> Array:
     return quaternion_to_rpy(np.hstack([rotation * scale, np.cos(angle / 2)]))
 
 
+def matrix_to_rpy(matrix: Array) -> Array:
+    """``[T, 9]`` rotation matrices, row after row, to ``[T, 3]`` roll pitch yaw; pitch in [-pi/2, pi/2]."""
+    roll = np.arctan2(matrix[:, 7], matrix[:, 8])
+    pitch = np.arcsin(np.clip(-matrix[:, 6], -1, 1))
+    yaw = np.arctan2(matrix[:, 3], matrix[:, 0])
+    return np.stack([roll, pitch, yaw], axis=1)
+
+
 _TO_RPY: dict[RotationFormat, Callable[[Array], Array]] = {
     "none": lambda rotation: np.zeros((len(rotation), 3)),
     "euler_xyz": lambda rotation: rotation,
     "quaternion_xyzw": quaternion_to_rpy,
     "quaternion_wxyz": lambda rotation: quaternion_to_rpy(rotation[:, [1, 2, 3, 0]]),
     "axis_angle": axis_angle_to_rpy,
+    "rotation_matrix": matrix_to_rpy,
 }
 
 

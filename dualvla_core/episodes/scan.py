@@ -107,6 +107,8 @@ def _scan_episode(reader: EpisodeReader, dataset: Path, index: int, memo: FileDi
         "cameras": reader.cameras,
         "source_bytes": round(sum(file.stat().st_size * reader.share(index, file) for file in files)),
         "files_digest": files_digest,
+        "source_file": facts.source_file,
+        "source_id": facts.source_id,
     }
 
 

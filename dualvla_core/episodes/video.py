@@ -44,7 +44,7 @@ def _opened(clip: Clip) -> Iterator[tuple[av.container.InputContainer, av.VideoS
     try:
         with av.open(str(clip.path)) as container:
             if not container.streams.video:
-                raise EpisodeError(f"The video {clip.name} has no video stream.")
+                raise EpisodeError(f"The video {clip.name} has no video stream.", about="video")
             stream = container.streams.video[0]
             tick = stream.time_base or Fraction(1, av.time_base)
             stream.codec_context.thread_count = 1  # one thread per process is the fastest per core
@@ -52,10 +52,12 @@ def _opened(clip: Clip) -> Iterator[tuple[av.container.InputContainer, av.VideoS
                 _seek(container, stream, Fraction(clip.start) / tick)
             yield container, stream, tick
     except FileNotFoundError:
-        raise EpisodeError(f"The video {clip.name} is missing.") from None
+        raise EpisodeError(f"The video {clip.name} is missing.", about="video") from None
     except av.FFmpegError as error:
         reason = type(error).__name__
-        raise EpisodeError(f"The video {clip.name} is broken or cut short ({reason}); fetch it again.") from error
+        raise EpisodeError(
+            f"The video {clip.name} is broken or cut short ({reason}); fetch it again.", about="video"
+        ) from error
 
 
 def _seek(container: av.container.InputContainer, stream: av.VideoStream, start: Fraction) -> None:
@@ -74,7 +76,7 @@ def packets(clip: Clip, slack: float) -> list[tuple[Fraction, bytes]]:
     with _opened(clip) as (container, stream, tick):
         for packet in container.demux(stream):
             if packet.is_corrupt:
-                raise EpisodeError(f"The video {clip.name} is cut short inside a frame; fetch it again.")
+                raise EpisodeError(f"The video {clip.name} is cut short inside a frame; fetch it again.", about="video")
             if packet.pts is None:
                 continue
             # decoding time never passes presentation time, so nothing after this packet can be shown before the end
@@ -148,7 +150,9 @@ def decode(clip: Clip, slack: float, shown: Sequence[Fraction], chosen: npt.NDAr
                 return
             position += 1
     if target is not None:
-        raise EpisodeError(f"The video {clip.name} breaks off: frame {position} of {len(shown)} cannot be decoded.")
+        raise EpisodeError(
+            f"The video {clip.name} breaks off: frame {position} of {len(shown)} cannot be decoded.", about="video"
+        )
 
 
 def _rgb(reformatter: VideoReformatter, frame: av.VideoFrame) -> Image:

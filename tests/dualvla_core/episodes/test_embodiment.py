@@ -23,7 +23,9 @@ STATE = "observation.state"
 
 def test_every_shipped_embodiment_loads_under_its_file_name() -> None:
     assert set(load_embodiments()) == {
-        "aloha", "franka_droid", "google_robot", "gr1", "metaworld_sawyer", "unitree_g1", "widowx_bridge",
+        "aloha", "franka_droid", "franka_droid_rlds", "franka_libero", "franka_robomimic", "google_robot",
+        "google_robot_rlds", "gr1", "metaworld_sawyer", "simpler_google_robot", "simpler_widowx", "unitree_g1",
+        "widowx_bridge", "widowx_bridge_rlds",
     }  # fmt: skip
 
 

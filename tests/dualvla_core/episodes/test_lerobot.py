@@ -161,7 +161,7 @@ def test_language_columns_become_reasoning(write_dataset: Make, demo: Make) -> N
     reader = open_dataset(write_dataset([demo(columns={"language_persistent": pa.array([[row]] * 6)})]))
     found = reader.signals(0)["reasoning"].to_pylist()
     assert found[1] == []
-    assert found[2] == [{"style": "plan", "content": "go"}]
+    assert found[2] == [{"style": "plan", "content": "go", "question": None}]
 
 
 def test_path_templates_that_are_right_for_episode_0_only(write_dataset: Make) -> None:

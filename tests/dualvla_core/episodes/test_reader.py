@@ -18,6 +18,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         ("g1_real_lerobot_v21", "LeRobot v2.1", "unitree_g1", 4, 1461),
         ("aloha_sim_lerobot_v30", "LeRobot v3.0", "aloha", 3, 1300),
         ("gr1_sim_lerobot_v20", "LeRobot v2.0", "gr1", 5, 2096),
+        ("bridge_rlds_octo", "RLDS (TFDS 1.0.0)", "widowx_bridge_rlds", 50, 500),
     ],
 )
 def test_real_datasets_are_opened(
@@ -37,7 +38,6 @@ def test_real_datasets_are_opened(
             r"^data/chunk-000/episode_000000.parquet is a git-LFS pointer .*run `git lfs pull` in ",
         ),
         ("pusht_lerobot_v1_legacy", r"in the layout LeRobot v1: convert it with LeRobot's own scripts"),
-        ("bridge_rlds_octo", r"in the layout RLDS: RLDS is not read yet by this version"),
         ("mmmu_scoring", r"No known layout was recognised .*meta/info.json"),
     ],
 )
@@ -52,20 +52,26 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "layout"),
+    ("file", "layout", "sentence"),
     [
-        ("meta_data/info.json", "LeRobot v1"),
-        ("1.0.0/x-train.tfrecord-00000-of-00001", "RLDS"),
-        ("a.hdf5", "HDF5"),
-        ("x/a.h5", "HDF5"),
+        ("meta_data/info.json", "LeRobot v1", "in the layout LeRobot v1: convert it"),
+        ("1.0.0/x-train.tfrecord-00000-of-00001", "RLDS", "no dataset_info.json beside a features.json; restore them"),
+        ("a.hdf5", "HDF5", "none of the known layouts"),
+        ("x/a.h5", "HDF5", "none of the known layouts"),
     ],
 )
-def test_layouts_that_are_recognised_but_not_read(tmp_path: Path, file: str, layout: str) -> None:
+def test_layouts_are_recognised_by_their_files(tmp_path: Path, file: str, layout: str, sentence: str) -> None:
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).touch()
     assert recognise(tmp_path) == layout
-    with pytest.raises(DatasetError, match=f"in the layout {layout}: "):
+    with pytest.raises(DatasetError, match=sentence):
         open_dataset(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "demo.hdf5").touch()
+    with pytest.raises(DatasetError, match=r"demo.hdf5 is a file; give the folder that holds the dataset"):
+        open_dataset(tmp_path / "demo.hdf5")
 
 
 @pytest.mark.parametrize(
