@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from dualvla_core.distillation.config import DistillationConfig
-from dualvla_core.episodes.config import DecodeConfig
+from dualvla_core.episodes.config import AnnotateConfig, DecodeConfig
 from dualvla_core.errors import ConfigError
 from dualvla_core.evaluation.benchmarks.config import BenchmarkConfig, QuestionSetConfig, TextJudgeConfig
 from dualvla_core.evaluation.config import OpenLoopConfig, RolloutConfig
@@ -30,7 +30,17 @@ class DatasetConfig(Params):
     """Which demonstrations are curated."""
 
     path: str | None = Field(
-        default=None, description="Folder of a LeRobot dataset; none = record demonstrations in simulation"
+        default=None,
+        description="Folder of a dataset (LeRobot v2 or v3, RLDS, HDF5) or owner/name on the hub; none = record some",
+    )
+    annotations: tuple[str, ...] = Field(
+        default=(), description="JSON files of embodied reasoning about it, in the style of VLA-IT or ECoT"
+    )
+    multimodal: str | None = Field(
+        default=None, description="Visual questions to train on with it: LLaVA-style JSON, or a benchmark's TSV"
+    )
+    multimodal_images: str | None = Field(
+        default=None, description="Folder or tar of the JSON's images; none = the folder 'images' beside it"
     )
     embodiment: str | None = Field(
         default=None, description="Name of a shipped embodiment or path of a YAML; none = by the dataset's robot type"
@@ -95,6 +105,7 @@ class PipelineConfig(Params):
     dataset: DatasetConfig = Field(default=DatasetConfig(), description="Which demonstrations are curated")
     record: RecordConfig = Field(default=RecordConfig(), description="Recording of simulated demonstrations")
     decode: DecodeConfig = Field(default=DecodeConfig(), description="Decoding of episodes")
+    annotate: AnnotateConfig = Field(default=AnnotateConfig(), description="Reasoning added to demonstrations")
     events: EventsConfig = Field(default=EventsConfig(), description="Event-boundary detection")
     kinematics: KinematicsConfig = Field(default=KinematicsConfig(), description="Velocity, acceleration, gripper")
     pruning: PruningConfig = Field(default=PruningConfig(), description="Which frames keep their reasoning")

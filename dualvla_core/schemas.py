@@ -99,6 +99,30 @@ COLLECTION = pa.schema(
 )
 """The episodes of one run, and in which segment each lies."""
 
+ANNOTATIONS = pa.schema(
+    [
+        pa.field("episode", pa.string(), False),
+        pa.field("frame_index", pa.int32()),  # the raw frame of the dataset; null for the whole episode
+        pa.field("style", pa.string(), False),
+        pa.field("content", pa.string(), False),
+        pa.field("question", pa.string()),
+    ]
+)
+"""Embodied reasoning from annotation files, a row per piece, in the order the pieces are to be said."""
+
+UNUSED_ANNOTATIONS = pa.schema(
+    [
+        pa.field("file", pa.string(), False),
+        pa.field("source_file", pa.string(), False),
+        pa.field("source_id", pa.string(), False),
+        pa.field("reason", pa.string(), False),
+    ]
+)
+"""Every annotated episode that was left out, with the sentence that says why."""
+
+ANNOTATED = pa.schema([*_KEY, pa.field("reasoning", REASONING)])
+"""The reasoning of a segment's frames, in place of what the segment itself holds."""
+
 BOUNDARIES = pa.schema([*_KEY, pa.field("score", pa.float32(), False)])  # in [0, 1]
 """Event-boundary score per frame, before peak picking."""
 

@@ -10,13 +10,24 @@ from tasks.stage import RunContext, Work, stage
 
 
 @stage("build_shards", version=1)
-def build_shards(_run: RunContext, config: ShardsConfig, segment: ArtifactRef, decisions: ArtifactRef) -> Work:
+def build_shards(
+    _run: RunContext,
+    config: ShardsConfig,
+    segment: ArtifactRef,
+    decisions: ArtifactRef,
+    reasoning: ArtifactRef | None = None,
+) -> Work:
     """The training shard of a segment: every frame and action, and reasoning where pruning kept it."""
     return Work(
         params=config.model_dump(mode="json"),
-        inputs={"segment": segment, "decisions": decisions},
+        inputs={"segment": segment, "decisions": decisions, **({"reasoning": reasoning} if reasoning else {})},
         body=lambda job: build(
-            config, job.store.folder(segment), job.store.folder(decisions), job.output, job.progress
+            config,
+            job.store.folder(segment),
+            job.store.folder(decisions),
+            job.output,
+            job.progress,
+            reasoning=job.store.folder(reasoning) if reasoning else None,
         ),
     )
 

@@ -11,6 +11,7 @@ from dualvla_core.errors import DatasetError
 from dualvla_core.params import Params
 from infra.artifact_store import ArtifactStore
 from infra.digests import digest_file, digest_json
+from infra.hub import fetch_dataset, is_hub_name
 from infra.manifest import ArtifactRef
 
 
@@ -18,7 +19,7 @@ class DatasetSource(Params):
     """A dataset by path or by artifact; exactly one of the two."""
 
     name: str = Field(description="Name of the dataset, as runs and reports show it.")
-    path: str | None = Field(default=None, description="Folder of the dataset.")
+    path: str | None = Field(default=None, description="Folder of the dataset, or its name on the hub.")
     recorded: ArtifactRef | None = Field(default=None, description="Recorded demonstrations.")
     embodiment: str | None = Field(default=None, description="Shipped embodiment, or path of a YAML file.")
 
@@ -26,12 +27,7 @@ class DatasetSource(Params):
         """Where the dataset can be read; `DatasetError` if there is no such folder."""
         if self.recorded is not None:
             return store.folder(self.recorded) / "demonstrations"
-        folder = Path(self.path or "")
-        if not folder.is_dir():
-            raise DatasetError(
-                f"There is no folder {str(folder)!r}; give the dataset folder that holds meta/info.json."
-            )
-        return folder
+        return dataset_folder(self.path or "")
 
     def inputs(self) -> dict[str, ArtifactRef]:
         """The artifact it was recorded into, if any."""
@@ -61,6 +57,15 @@ class DatasetSource(Params):
 
     def _memo(self, store: ArtifactStore) -> Path:
         return store.cache / "file_digests" / f"{digest_json(str(self.folder(store).resolve()))[:20]}.json"
+
+
+def dataset_folder(path: str) -> Path:
+    """The folder ``path``, or that of the hub's dataset of this name; `DatasetError` if it is neither."""
+    if Path(path).is_dir():
+        return Path(path)
+    if is_hub_name(path) and not Path(path).exists():
+        return fetch_dataset(path)
+    raise DatasetError(f"There is no folder {path!r}; give the folder of a dataset, or owner/name on the hub.")
 
 
 def recorded_dataset(name: str, artifact: ArtifactRef) -> DatasetSource:

@@ -10,12 +10,22 @@ from tasks.stage import RunContext, Work, stage
 
 @stage("prune_reasoning", version=1)
 def prune_reasoning(
-    _run: RunContext, config: PruningConfig, segment: ArtifactRef, boundaries: ArtifactRef, kinematics: ArtifactRef
+    _run: RunContext,
+    config: PruningConfig,
+    segment: ArtifactRef,
+    boundaries: ArtifactRef,
+    kinematics: ArtifactRef,
+    reasoning: ArtifactRef | None = None,
 ) -> Work:
-    """The decision table of a segment."""
+    """The decision table of a segment; ``reasoning`` is what `annotate_reasoning` added to it."""
     return Work(
         params=config.model_dump(mode="json"),
-        inputs={"segment": segment, "boundaries": boundaries, "kinematics": kinematics},
+        inputs={
+            "segment": segment,
+            "boundaries": boundaries,
+            "kinematics": kinematics,
+            **({"reasoning": reasoning} if reasoning else {}),
+        },
         body=lambda job: prune(
             config,
             job.store.folder(segment),
@@ -23,5 +33,6 @@ def prune_reasoning(
             job.store.folder(kinematics),
             job.output,
             job.progress,
+            reasoning=job.store.folder(reasoning) if reasoning else None,
         ),
     )

@@ -19,6 +19,7 @@ RotationFormat: TypeAlias = Literal[
 ]
 LengthUnit: TypeAlias = Literal["m", "cm", "mm"]
 AngleUnit: TypeAlias = Literal["rad", "deg"]
+Direction: TypeAlias = Literal["forward", "backward", "left", "right", "up", "down"]
 _ROTATION_SIZES: dict[RotationFormat, int] = {
     "none": 0,
     "euler_xyz": 3,
@@ -115,6 +116,9 @@ class Embodiment(Params):
     action_column: str = Field(default="action", description="Column that becomes the canonical action")
     control_hz: float | None = Field(default=None, description="Control rate of the robot, Hz")
     relative_actions: bool = Field(description="Whether actions are displacements rather than targets")
+    axes: tuple[Direction, Direction, Direction] = Field(
+        default=("forward", "left", "up"), description="Where x, y and z of the poses point, as the robot sees it"
+    )
     arms: tuple[Arm, ...] = Field(min_length=1, description="The arms, in canonical order")
 
     @model_validator(mode="after")

@@ -124,7 +124,7 @@ class Hdf5Reader:
         """The HDF5 file."""
         return [self._places[index].file]
 
-    def share(self, index: int, file: Path) -> float:
+    def share(self, index: int, file: Path) -> float:  # noqa: ARG002 - all of a file's episodes share equally
         """An equal part for each of the file's episodes."""
         return 1 / sum(place.file == file for place in self._places)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from dualvla_core.episodes.canonical import TIME_STEP_S
 from dualvla_core.episodes.embodiment import Embodiment
 
-_WORDS_ABOUT = {"description", "robot_types"}  # fields of an embodiment that change no number
+_WORDS_ABOUT = {"description", "robot_types", "axes"}  # fields of an embodiment that change no number
 
 
 def episode_digest(

@@ -33,6 +33,24 @@ class Record:
     span: RecordSpan
 
 
+@dataclass(frozen=True)
+class _Split:
+    """A split: the episodes of each of its shards, and how their files are named."""
+
+    name: str
+    lengths: list[int]
+    template: str
+
+
+@dataclass(frozen=True)
+class _Info:
+    """What we use of ``dataset_info.json``."""
+
+    name: str
+    version: str
+    splits: list[_Split]
+
+
 def open_rlds(root: Path, embodiment: str | None = None) -> RldsReader:
     """A reader of the TFDS dataset in or below ``root``. Raises `DatasetError` or `ConfigError`."""
     folders = sorted(
@@ -62,8 +80,8 @@ class RldsReader:
         self._records = list(self._find_records(folder, info))
         self._last: tuple[int, Any] | None = None
         self.name = root.name
-        self.layout = f"RLDS (TFDS {info.get('version')})"
-        self.robot_type: str | None = info["name"]
+        self.layout = f"RLDS (TFDS {info.version})"
+        self.robot_type: str | None = info.name
         in_steps = [feature for feature in self._features.values() if feature.sequences == 1]
         widths = {feature.name: feature.width for feature in in_steps if feature.width}
         self.embodiment = match_embodiment(self.robot_type, widths, embodiment)
@@ -88,17 +106,16 @@ class RldsReader:
                 f"There is no column {self.embodiment.action_column!r}; episodes are read without actions."
             )
 
-    def _find_records(self, folder: Path, info: Mapping[str, Any]) -> Iterator[Record]:
-        for split in info["splits"]:
-            lengths = [int(length) for length in split["shardLengths"]]
-            for shard, length in enumerate(lengths):
-                place = f"{shard:05d}-of-{len(lengths):05d}"
-                file = folder / str(split.get("filepathTemplate") or _TEMPLATE).format(
-                    DATASET=info["name"], SPLIT=split["name"], FILEFORMAT="tfrecord", SHARD_X_OF_Y=place
+    def _find_records(self, folder: Path, info: _Info) -> Iterator[Record]:
+        for split in info.splits:
+            for shard, length in enumerate(split.lengths):
+                place = f"{shard:05d}-of-{len(split.lengths):05d}"
+                file = folder / split.template.format(
+                    DATASET=info.name, SPLIT=split.name, FILEFORMAT="tfrecord", SHARD_X_OF_Y=place
                 )
                 found = self._spans(file, length)
                 for number, span in enumerate(found):
-                    yield Record(split["name"], file, number, span)
+                    yield Record(split.name, file, number, span)
                 if len(found) != length:
                     self.warnings.append(
                         f"dataset_info.json counts {length} episodes in {file.name}, it holds {len(found)}; these are "
@@ -204,16 +221,17 @@ def _is_camera(feature: Feature) -> bool:
     )
 
 
-def _dataset_info(folder: Path) -> Mapping[str, Any]:
+def _dataset_info(folder: Path) -> _Info:
     try:
-        info: dict[str, Any] = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+        info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+        splits = [
+            _Split(str(split["name"]), [int(n) for n in split["shardLengths"]], split.get("filepathTemplate") or _TEMPLATE)
+            for split in info["splits"]
+        ]
+        found = _Info(str(info["name"]), str(info.get("version")), splits)
         file_format = str(info.get("fileFormat") or "tfrecord")
-        for split in info["splits"]:
-            if not split["name"] or [int(length) for length in split["shardLengths"]] == None:
-                raise ValueError
-        str(info["name"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError("dataset_info.json does not list name, splits and shardLengths; restore it.") from error
     if file_format != "tfrecord":
         raise DatasetError(f"The RLDS dataset lies in {file_format} files; this version reads tfrecord.")
-    return info
+    return found

@@ -107,10 +107,8 @@ def column(example: Any, feature: Feature) -> pa.ChunkedArray:
     each = prod(size or 1 for size in feature.shape)
     if values.size % each:
         raise EpisodeError(f"{feature.key!r} holds {values.size} numbers, not a multiple of its shape {feature.shape}.")
-    if feature.width is None:
-        lengths = _row_lengths(example, feature)
-    else:
-        lengths = np.ones(values.size // each, np.int64)
+    is_ragged = feature.width is None
+    lengths = _row_lengths(example, feature) if is_ragged else np.ones(values.size // each, np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths * each)])
     if offsets[-1] != values.size:
         raise EpisodeError(f"{feature.key!r} holds {values.size} numbers, its row lengths add up to {offsets[-1]}.")
@@ -119,7 +117,7 @@ def column(example: Any, feature: Feature) -> pa.ChunkedArray:
 
 def _row_lengths(example: Any, feature: Feature) -> Ints:
     """Values per step; of lists within lists, the inner ones are added up."""
-    levels = []
+    levels: list[Ints] = []
     while (key := f"{feature.key}/ragged_row_lengths_{len(levels)}") in example:
         levels.append(np.array(example[key].int64_list.value, np.int64))
     if not levels:

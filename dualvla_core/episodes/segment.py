@@ -18,6 +18,7 @@ from dualvla_core.episodes.embodiment import Embodiment
 from dualvla_core.episodes.video import Image
 from dualvla_core.errors import ArtifactError
 from dualvla_core.schemas import (
+    ANNOTATED,
     EPISODES,
     FORMAT_VERSION,
     IMAGE_PREFIX,
@@ -28,6 +29,7 @@ from dualvla_core.schemas import (
     frames_schema,
 )
 
+REASONING_FILE = "reasoning.parquet"
 _METADATA_KEY = b"dualvla"
 
 
@@ -70,9 +72,12 @@ class SegmentWriter:
 
 
 class Segment:
-    """A segment, memory-mapped: an episode is read when it is asked for. Raises `ArtifactError` when it is broken."""
+    """A segment, memory-mapped: an episode is read when it is asked for. Raises `ArtifactError` when it is broken.
 
-    def __init__(self, folder: Path) -> None:
+    With ``reasoning``, a folder that `annotate_reasoning` wrote, the frames carry the reasoning found there.
+    """
+
+    def __init__(self, folder: Path, reasoning: Path | None = None) -> None:
         try:
             source = pa.memory_map(str(folder / "frames.arrow"))
             self._file = pa.ipc.open_file(source)
@@ -93,6 +98,7 @@ class Segment:
                 f"frames.arrow holds {self._file.num_record_batches} episodes, its index lists "
                 f"{self.episodes.num_rows}; decode the segment again."
             )
+        self._reasoning = None if reasoning is None else self._read_reasoning(reasoning)
         self._positions = {digest: i for i, digest in enumerate(self.episodes["episode"].to_pylist())}
 
     def __len__(self) -> int:
@@ -106,7 +112,26 @@ class Segment:
 
     def signals(self, position: int) -> pa.RecordBatch:
         """The canonical episode without images (`schemas.SIGNALS`); no image byte is touched."""
-        return self._signals.get_batch(position)
+        batch = self._signals.get_batch(position)
+        if self._reasoning is None:
+            return batch
+        column = batch.schema.get_field_index("reasoning")
+        return batch.set_column(column, batch.schema.field(column), self._reasoning[position])
+
+    def _read_reasoning(self, folder: Path) -> list[pa.Array]:
+        """The reasoning of each episode. Raises `ArtifactError` when it is about other frames."""
+        path = folder / REASONING_FILE
+        if not path.is_file():
+            raise ArtifactError(f"There is no {REASONING_FILE} in {folder.name}; run annotate_reasoning first.")
+        table = pq.read_table(path)
+        check_schema(table.schema, ANNOTATED, REASONING_FILE)
+        lengths = self.episodes["length"].to_numpy()
+        expected = np.repeat(np.asarray(self.episodes["episode"].to_pylist()), lengths)
+        if table.num_rows != len(expected) or (np.asarray(table["episode"].to_pylist()) != expected).any():
+            raise ArtifactError(f"{REASONING_FILE} is not about the frames of this segment; annotate it again.")
+        starts = np.cumsum(lengths) - lengths
+        column = table["reasoning"].combine_chunks()
+        return [column.slice(start, length) for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)]
 
     def images(self, position: int, camera: str) -> list[bytes]:
         """The episode's JPEG images of one camera, in frame order."""

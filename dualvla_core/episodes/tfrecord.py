@@ -75,7 +75,7 @@ def read_example(path: Path, span: RecordSpan) -> Any:
 
 def masked_crc32c(data: bytes) -> int:
     """The checksum of TFRecord: CRC-32C rotated right by 15 bits, plus a constant."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 

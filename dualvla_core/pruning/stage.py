@@ -26,19 +26,20 @@ def prune_reasoning(
     kinematics: Path,
     output: Path,
     progress: Progress = silent,
+    reasoning: Path | None = None,
 ) -> Summary:
     """Write ``decisions.parquet`` (`schemas.DECISIONS`): which frames of ``segment`` keep their reasoning, and why.
 
     ``boundaries`` and ``kinematics`` are the folders that `detect_event_boundaries` and `compute_kinematics` wrote for
-    the same segment. The summary counts frames and words before and after; its ratio is over all frames.
+    the same segment, ``reasoning`` is that of `annotate_reasoning` where reasoning was added. The summary counts frames and words before and after; its ratio is over all frames.
 
     Raises `ArtifactError` when the three are not about the same frames.
     """
-    opened = Segment(segment)
+    opened = Segment(segment, reasoning)
     scores = read_aligned(boundaries / "boundaries.parquet", BOUNDARIES, opened)
     motion = read_aligned(kinematics / "kinematics.parquet", KINEMATICS, opened)
     acceleration = motion["acceleration"].combine_chunks()
-    reasoning = [opened.signals(index).column("reasoning") for index in range(len(opened))]
+    pieces = [opened.signals(index).column("reasoning") for index in range(len(opened))]
     evidence = SegmentEvidence(
         episodes=opened.episodes["episode"].to_pylist(),
         lengths=opened.episodes["length"].to_numpy().astype(np.int64),
@@ -46,7 +47,7 @@ def prune_reasoning(
         scores=scores["score"].to_numpy(),
         acceleration=acceleration.flatten().to_numpy().reshape(len(motion), len(opened.embodiment.arms)),
         gripper_flip=motion["gripper_flip"].to_numpy(),
-        reasoning=pa.chunked_array(reasoning, REASONING).combine_chunks(),
+        reasoning=pa.chunked_array(pieces, REASONING).combine_chunks(),
     )
     decisions = decide(params, evidence)
     pq.write_table(decisions, output / DECISIONS_FILE, compression="zstd")

@@ -24,15 +24,16 @@ def build_shard(
     decisions: Path,
     output: Path,
     progress: Progress = silent,
+    reasoning: Path | None = None,
 ) -> Summary:
     """Write ``shard.arrow`` (`schemas.robot_shard_schema`) and ``episodes.parquet`` (`schemas.EPISODES`).
 
     Every frame of ``segment`` and its raw action is in the shard; reasoning is null where ``decisions`` (the folder
-    that `prune_reasoning` wrote) did not keep it.
+    that `prune_reasoning` wrote) did not keep it. ``reasoning`` is the folder of `annotate_reasoning` where it was added.
 
     Raises `ArtifactError` when the decisions are not about the segment's frames.
     """
-    opened = Segment(segment)
+    opened = Segment(segment, reasoning)
     keep = read_aligned(decisions / "decisions.parquet", DECISIONS, opened)["keep"].combine_chunks()
     metadata = {"format": FORMAT_VERSION, "embodiment": opened.embodiment.model_dump(mode="json")}
     schema = robot_shard_schema(opened.cameras).with_metadata({"dualvla": json.dumps(metadata, sort_keys=True)})

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualvla_core.episodes.lerobot_writer import LanguageRow
+from dualvla_core.episodes.motion import settled
 from dualvla_core.simulation.environment import Observation, Vector
 from dualvla_core.simulation.phases import phase_changes
 from dualvla_core.simulation.scenes import scene_of
@@ -76,12 +77,7 @@ def motion_texts(states: npt.NDArray[np.float32]) -> list[str]:
     """
     last = len(states) - 1
     raw = [_motion(states[min(index + MOTION_WINDOW, last)] - states[index]) for index in range(len(states))]
-    spoken = [raw[0]]
-    for index in range(1, len(raw)):
-        ahead = raw[index : index + _SHORTEST]
-        settled = len(ahead) == _SHORTEST and len(set(ahead)) == 1
-        spoken.append(ahead[0] if settled else spoken[-1])
-    return spoken
+    return settled(raw, _SHORTEST)
 
 
 def _motion(change: npt.NDArray[np.float32]) -> str:

@@ -11,6 +11,7 @@ import typer
 from dualvla_core.errors import ConfigError, DependencyError
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.cli.configuration import Overrides, Preset, configure
+from infra.hub import is_hub_name
 from infra.prefect.server import configure_prefect, prefect_server
 from infra.settings import Settings
 
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from tasks.stage import RunContext
 
 Dataset = Annotated[
-    Path | None, typer.Option(help="Folder of a LeRobot dataset; without it, demonstrations are recorded.")
+    str | None,
+    typer.Option(
+        metavar="FOLDER|OWNER/NAME",
+        help="Demonstrations (LeRobot v2 or v3, RLDS, HDF5), by folder or hub name; without it, some are recorded.",
+    ),
 ]
 Embodiment = Annotated[str | None, typer.Option(help="Shipped embodiment or path of a YAML; otherwise by robot type.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print hit or miss per stage, and why; execute nothing.")]
@@ -69,7 +74,7 @@ def demo(
 
 def execute(
     preset: str,
-    dataset: Path | None,
+    dataset: str | None,
     embodiment: str | None,
     overrides: list[str],
     dry_run: bool,
@@ -80,7 +85,9 @@ def execute(
     """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
     options: dict[str, Any] = {}
     if dataset is not None:
-        options = {"name": dataset.resolve().name, "dataset": {"path": str(dataset.resolve())}}
+        path = Path(dataset)
+        absolute = str(path.resolve()) if path.exists() or not is_hub_name(dataset) else dataset
+        options = {"name": Path(absolute).name, "dataset": {"path": absolute}}
     if embodiment is not None:
         options.setdefault("dataset", {})["embodiment"] = embodiment
     config = configure(preset, overrides, options).config

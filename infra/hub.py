@@ -1,0 +1,47 @@
+"""Datasets by their name on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+from dualvla_core.errors import DatasetError
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
+
+
+def is_hub_name(text: str) -> bool:
+    """Whether a text can be ``owner/name`` or ``owner/name@revision``."""
+    return _NAME.fullmatch(text) is not None
+
+
+@functools.cache
+def fetch_dataset(name: str) -> Path:
+    """The folder of the dataset ``owner/name`` or ``owner/name@revision``, once per process.
+
+    Files lie in the hub's own cache (``HF_HOME``) and are fetched once; what is there is used without a connection.
+
+    Raises `DatasetError` when the hub cannot be reached and holds nothing for us here, or refuses.
+    """
+    from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - only datasets of the hub need it
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, repo_type="dataset", revision=revision or None))
+    except errors.GatedRepoError as error:
+        raise DatasetError(
+            f"The hub dataset {repository} is gated; accept its terms on its page and run `hf auth login`."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise DatasetError(
+            f"There is no folder {name!r} here and no dataset {repository!r} on the hub (or it is private: "
+            "`hf auth login`); correct the name."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise DatasetError(f"The hub dataset {repository} has no revision {revision!r}; correct it.") from error
+    except (OSError, ValueError, errors.RevisionResolutionError) as error:
+        raise DatasetError(
+            f"There is no folder {name!r} here, and the hub cannot be reached to fetch it "
+            f"({type(error).__name__}); connect, or give the folder of a copy."
+        ) from error
