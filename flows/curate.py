@@ -10,6 +10,7 @@ from prefect import flow
 
 from dualvla_core.pipeline_config import PipelineConfig
 from infra.manifest import ArtifactRef
+from tasks.annotate_reasoning import annotate_reasoning, read_annotations
 from tasks.build_shards import build_multimodal_shard, build_shards
 from tasks.compute_kinematics import compute_kinematics
 from tasks.compute_statistics import compute_statistics
@@ -30,6 +31,8 @@ STAGES = (
     collect_episodes,
     detect_event_boundaries,
     compute_kinematics,
+    read_annotations,
+    annotate_reasoning,
     prune_reasoning,
     build_shards,
     build_multimodal_shard,
@@ -62,8 +65,10 @@ def curate_dataset(
 
     boundaries = detect_event_boundaries.map(run, repeat(config.events), segments)
     kinematics = compute_kinematics.map(run, repeat(config.kinematics), segments)
-    decisions = prune_reasoning.map(run, repeat(config.pruning), segments, boundaries, kinematics)
-    shards = build_shards.map(run, repeat(config.shards), segments, decisions)
+    reasoning = _annotate(run, config, scanned, segments)
+    added = reasoning or repeat(None)
+    decisions = prune_reasoning.map(run, repeat(config.pruning), segments, boundaries, kinematics, added)
+    shards = build_shards.map(run, repeat(config.shards), segments, decisions, added)
     statistics = compute_statistics.submit("training split", run, config.statistics, collection, decoded)
 
     return gather(
@@ -74,6 +79,7 @@ def curate_dataset(
             "boundaries": boundaries,
             "kinematics": kinematics,
             "decisions": decisions,
+            "reasoning": reasoning,
             "shards": shards,
             "statistics": statistics,
             "multimodal": multimodal,
@@ -134,6 +140,17 @@ def gather(parts: dict[str, Output | Sequence[Output] | None]) -> CurationArtifa
             return refs
         found[role] = refs[0] if single else refs
     return CurationArtifacts.model_validate(found)
+
+
+def _annotate(
+    run: RunContext, config: PipelineConfig, scanned: Output, segments: Sequence[Output]
+) -> list[Output] | None:
+    """The reasoning added to each segment; None where none is asked for, and demonstrations stay as they came."""
+    files = config.dataset.annotations
+    if not files and not config.annotate.motions:
+        return None
+    read = read_annotations.submit(f"{len(files)} files", run, config.annotate, files, scanned) if files else None
+    return annotate_reasoning.map(run, repeat(config.annotate), segments, repeat(read))
 
 
 def _decode(

@@ -44,8 +44,10 @@ STAGES = (
 def unpruned(run: RunContext, config: PipelineConfig, curated: CurationArtifacts) -> TrainingData | Missing:
     """The curated data with all of its reasoning: what both teachers learn from."""
     keep_all = config.pruning.model_copy(update={"rule": "none"})
-    decisions = prune_reasoning.map(run, repeat(keep_all), curated.segments, curated.boundaries, curated.kinematics)
-    shards = collected(build_shards.map(run, repeat(config.shards), curated.segments, decisions))
+    added = curated.reasoning or repeat(None)
+    evidence = (curated.segments, curated.boundaries, curated.kinematics)
+    decisions = prune_reasoning.map(run, repeat(keep_all), *evidence, added)
+    shards = collected(build_shards.map(run, repeat(config.shards), curated.segments, decisions, added))
     if isinstance(shards, Missing):
         return shards
     return TrainingData(shards=shards, collection=curated.collection, multimodal=curated.multimodal)

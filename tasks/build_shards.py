@@ -9,7 +9,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import RunContext, Work, stage
 
 
-@stage("build_shards", version=1)
+@stage("build_shards", version=2)
 def build_shards(
     _run: RunContext,
     config: ShardsConfig,

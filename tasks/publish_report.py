@@ -35,6 +35,9 @@ class CurationArtifacts(Params):
     boundaries: tuple[ArtifactRef, ...] = Field(description="Event-boundary scores.")
     kinematics: tuple[ArtifactRef, ...] = Field(description="Velocity, acceleration and gripper transitions.")
     decisions: tuple[ArtifactRef, ...] = Field(description="Decision tables.")
+    reasoning: tuple[ArtifactRef, ...] = Field(
+        default=(), description="Reasoning that was added, if any was asked for."
+    )
     shards: tuple[ArtifactRef, ...] = Field(description="Robot training shards.")
     statistics: ArtifactRef = Field(description="Normalisation statistics.")
     multimodal: ArtifactRef | None = Field(default=None, description="Multimodal shard.")
@@ -79,7 +82,11 @@ def publish_report(
     def body(job: Job) -> Summary:
         folder = job.store.folder
         rows = zip(artifacts.segments, artifacts.boundaries, artifacts.kinematics, artifacts.decisions, strict=True)
-        sources = [CuratedSegment(*(folder(ref) for ref in row)) for row in rows]
+        added = artifacts.reasoning or [None] * len(artifacts.segments)
+        sources = [
+            CuratedSegment(folder(a), folder(b), folder(c), folder(d), folder(said) if said else None)
+            for (a, b, c, d), said in zip(rows, added, strict=True)
+        ]
         made = list(_lineage(job.store, [ref for refs in inputs.values() for ref in refs]))
         context = _context(job.store, config, dataset, artifacts).model_copy(
             update={

@@ -49,9 +49,7 @@ def annotate_reasoning(
             counts["derived"] = int(counts["derived"]) + 1
         tables.append(pa.table([signals.column("episode"), signals.column("frame_index"), reasoning], schema=ANNOTATED))
         progress(position + 1, len(opened))
-    pq.write_table(
-        pa.concat_tables([ANNOTATED.empty_table(), *tables]), output / REASONING_FILE, compression="zstd"
-    )
+    pq.write_table(pa.concat_tables([ANNOTATED.empty_table(), *tables]), output / REASONING_FILE, compression="zstd")
     return counts
 
 

@@ -225,7 +225,9 @@ def _dataset_info(folder: Path) -> _Info:
     try:
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
         splits = [
-            _Split(str(split["name"]), [int(n) for n in split["shardLengths"]], split.get("filepathTemplate") or _TEMPLATE)
+            _Split(
+                str(split["name"]), [int(n) for n in split["shardLengths"]], split.get("filepathTemplate") or _TEMPLATE
+            )
             for split in info["splits"]
         ]
         found = _Info(str(info["name"]), str(info.get("version")), splits)

@@ -16,12 +16,13 @@ from dualvla_core.training.config import TrainingConfig
 
 @dataclass(frozen=True)
 class CuratedSegment:
-    """The four folders that hold one segment and what was computed from it."""
+    """The folders that hold one segment and what was computed from it; ``reasoning`` where some was added."""
 
     segment: Path
     boundaries: Path
     kinematics: Path
     decisions: Path
+    reasoning: Path | None = None
 
 
 class EpisodeContext(Params):

@@ -98,7 +98,7 @@ def draw_film_strip(
     source: CuratedSegment, position: int, row: EpisodeRow, why: str, phases: Path | None, params: ReportParams
 ) -> FilmStrip:
     """Draw record batch ``position`` of a segment; ``phases`` is the dataset's table of phase changes, if recorded."""
-    segment = Segment(source.segment)
+    segment = Segment(source.segment, source.reasoning)
     tables = _tables(source, segment, position, row.episode)
     keep = flags(tables.decisions, "keep")
     fps = row.frames / row.seconds

@@ -49,7 +49,10 @@ def response(status: int) -> httpx.Response:
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [
-        (errors.LocalEntryNotFoundError("x"), r"the hub cannot be reached .*\(LocalEntryNotFoundError\); connect, or give"),
+        (
+            errors.LocalEntryNotFoundError("x"),
+            r"the hub cannot be reached .*\(LocalEntryNotFoundError\); connect, or give",
+        ),
         (errors.OfflineModeIsEnabled("x"), r"the hub cannot be reached"),
         (ConnectionError("x"), r"the hub cannot be reached"),
         (errors.RepositoryNotFoundError("x", response=response(404)), r"no dataset 'owner/set' on the hub"),
