@@ -11,7 +11,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import Job, RunContext, Work, stage
 
 
-@stage("compute_statistics", version=1)
+@stage("compute_statistics", version=2)
 def compute_statistics(
     _run: RunContext, config: StatisticsConfig, collection: ArtifactRef, segments: tuple[ArtifactRef, ...]
 ) -> Work:

@@ -2,15 +2,15 @@
 
 Both are ``{source file: {source id: entry}}``. An entry of VLA-IT holds ``alt_instruction`` about the whole episode
 (``Caption``, and lists of questions with answers: ``QA``, command rewriting ``CR``, context creation ``CC``) and
-``features.move_primitive``, one text per frame. One of ECoT holds ``reasoning``, by frame number, of ``task``, ``plan``,
-``subtask``, ``subtask_reason``, ``move`` and ``move_reason``.
+``features.move_primitive``, one text per frame. One of ECoT holds ``reasoning``, by frame number, of ``task``,
+``plan``, ``subtask``, ``subtask_reason``, ``move`` and ``move_reason``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _STYLES = {"move": "motion", "move_reason": "motion_reason"}
 class Piece:
     """A piece of reasoning; without a frame it is about the whole episode."""
 
-    frame: int | None
+    frame_index: int | None
     style: str
     content: str
     question: str | None = None
@@ -52,26 +52,13 @@ def read_annotations(params: AnnotateConfig, files: Sequence[Path], scan: Path, 
     unused: list[dict[str, str]] = []
     for file in files:
         for source, entry in _entries(file):
-            row = by_source.get(source)
             try:
-                if row is None:
-                    raise EpisodeError("The dataset has no such episode.")
-                pieces = list(_pieces(entry, params.first_frame))
-                _check_frames(pieces, row["length"], params.first_frame)
+                episode, pieces = _matched(by_source.get(source), entry, params.first_frame)
             except EpisodeError as error:
                 names = {"file": file.name, "source_file": source[0], "source_id": source[1]}
                 unused.append({**names, "reason": str(error)})
                 continue
-            rows += [
-                {
-                    "episode": row["episode"],
-                    "frame_index": piece.frame,
-                    "style": piece.style,
-                    "content": piece.content,
-                    "question": piece.question,
-                }
-                for piece in pieces
-            ]
+            rows += [{"episode": episode, **asdict(piece)} for piece in pieces]
     pq.write_table(pa.Table.from_pylist(rows, ANNOTATIONS), output / ANNOTATIONS_FILE, compression="zstd")
     pq.write_table(pa.Table.from_pylist(unused, UNUSED_ANNOTATIONS), output / "unused.parquet", compression="zstd")
     return {"episodes": len({row["episode"] for row in rows}), "pieces": len(rows), "unused": len(unused)}
@@ -91,33 +78,38 @@ def _entries(file: Path) -> Iterator[tuple[tuple[str, str], Any]]:
     yield from found
 
 
-def _pieces(entry: Any, first_frame: int) -> Iterator[Piece]:
-    """What an entry says. Raises `EpisodeError` when it has neither style."""
+def _matched(row: Mapping[str, Any] | None, entry: Any, first_frame: int) -> tuple[str, list[Piece]]:
+    """The episode and what the entry says about it. Raises `EpisodeError` when the two do not go together."""
+    if row is None:
+        raise EpisodeError("The dataset has no such episode.")
     if not isinstance(entry, Mapping) or not {"alt_instruction", "features", "reasoning"} & entry.keys():
         raise EpisodeError("The entry has none of alt_instruction, features and reasoning.")
-    about = entry.get("alt_instruction") or {}
     try:
-        if about.get("Caption"):
-            yield Piece(None, "caption", str(about["Caption"]))
-        for key, style in _ASKED.items():
-            for item in about.get(key) or []:
-                yield Piece(None, style, str(item["answer"]), str(item["question"]))
-        for number, said in sorted((entry.get("reasoning") or {}).items(), key=lambda pair: int(pair[0])):
-            for key in _ECOT:
-                if said.get(key):
-                    yield Piece(int(number) + first_frame, _STYLES.get(key, key), str(said[key]))
-        moves = (entry.get("features") or {}).get("move_primitive") or []
-        if not entry.get("reasoning"):  # ECoT says its moves in the reasoning already
-            for number, text in enumerate(moves):
-                if text:
-                    yield Piece(number + first_frame, "motion", str(text))
+        pieces = [*_about_episode(entry.get("alt_instruction") or {}), *_about_frames(entry, first_frame)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EpisodeError(f"The entry cannot be read ({type(error).__name__}: {error}).") from error
-
-
-def _check_frames(pieces: Sequence[Piece], length: int, first_frame: int) -> None:
-    last = max((piece.frame for piece in pieces if piece.frame is not None), default=-1)
-    if last >= length:
+    last = max((piece.frame_index for piece in pieces if piece.frame_index is not None), default=-1)
+    if last >= row["length"]:
         raise EpisodeError(
-            f"It speaks of frame {last}, counted from {first_frame}, but the episode has {length} frames."
+            f"It speaks of frame {last}, counted from {first_frame}, but the episode has {row['length']} frames."
         )
+    return row["episode"], pieces
+
+
+def _about_episode(about: Mapping[str, Any]) -> Iterator[Piece]:
+    if about.get("Caption"):
+        yield Piece(None, "caption", str(about["Caption"]))
+    for key, style in _ASKED.items():
+        for item in about.get(key) or []:
+            yield Piece(None, style, str(item["answer"]), str(item["question"]))
+
+
+def _about_frames(entry: Mapping[str, Any], first_frame: int) -> Iterator[Piece]:
+    reasoning = entry.get("reasoning") or {}
+    for number, said in sorted(reasoning.items(), key=lambda pair: int(pair[0])):
+        for key in _ECOT:
+            if said.get(key):
+                yield Piece(int(number) + first_frame, _STYLES.get(key, key), str(said[key]))
+    moves = (entry.get("features") or {}).get("move_primitive") or []
+    if not reasoning:  # ECoT says its moves in the reasoning already
+        yield from (Piece(number + first_frame, "motion", str(text)) for number, text in enumerate(moves) if text)

@@ -31,7 +31,8 @@ def prune_reasoning(
     """Write ``decisions.parquet`` (`schemas.DECISIONS`): which frames of ``segment`` keep their reasoning, and why.
 
     ``boundaries`` and ``kinematics`` are the folders that `detect_event_boundaries` and `compute_kinematics` wrote for
-    the same segment, ``reasoning`` is that of `annotate_reasoning` where reasoning was added. The summary counts frames and words before and after; its ratio is over all frames.
+    the same segment, ``reasoning`` is that of `annotate_reasoning` where some was added. The summary counts frames and
+    words before and after; its ratio is over all frames.
 
     Raises `ArtifactError` when the three are not about the same frames.
     """

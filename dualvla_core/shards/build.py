@@ -29,7 +29,8 @@ def build_shard(
     """Write ``shard.arrow`` (`schemas.robot_shard_schema`) and ``episodes.parquet`` (`schemas.EPISODES`).
 
     Every frame of ``segment`` and its raw action is in the shard; reasoning is null where ``decisions`` (the folder
-    that `prune_reasoning` wrote) did not keep it. ``reasoning`` is the folder of `annotate_reasoning` where it was added.
+    that `prune_reasoning` wrote) did not keep it. ``reasoning`` is the folder of `annotate_reasoning` where some was
+    added.
 
     Raises `ArtifactError` when the decisions are not about the segment's frames.
     """

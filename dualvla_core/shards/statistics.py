@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,17 +20,48 @@ from dualvla_core.progress import Progress, silent
 from dualvla_core.shards.actions import gripper_actions, gripper_states
 from dualvla_core.shards.config import StatisticsConfig
 from dualvla_core.shards.reader import matrix
+from dualvla_core.shards.sketch import QUANTILE_ERROR, Sketch, describe
 
 STATISTICS_FILE = "statistics.json"
 
 
-class _Signals(NamedTuple):
+_BLOCK_ROWS = 1 << 18
+"""Rows that are counted at once: a sketch takes thousands about as fast as one."""
+
+
+class _Signal:
+    """What was gathered of one signal of an embodiment: sketches per dimension, and rows not counted yet."""
+
+    def __init__(self) -> None:
+        self.sketches: list[Sketch] = []
+        self._waiting: list[NDArray[np.float32]] = []
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Take ``values`` ``[N, D]``; `ArtifactError` when D differs from before."""
+        self.sketches = self.sketches or [Sketch() for _ in range(values.shape[1])]
+        if values.shape[1] != len(self.sketches):
+            raise ArtifactError(f"{len(self.sketches)} dimensions in one episode and {values.shape[1]} in another")
+        self._waiting.append(values)
+        if sum(map(len, self._waiting)) >= _BLOCK_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Count the rows that wait."""
+        if self._waiting:
+            block = np.concatenate(self._waiting)
+            for sketch, column in zip(self.sketches, block.T, strict=True):
+                sketch.add(column)
+            self._waiting = []
+
+
+@dataclass
+class _Gathered:
     """What was gathered of one embodiment."""
 
     embodiment: Embodiment
-    actions: list[NDArray[np.float32]]
-    states: list[NDArray[np.float32]]
-    lengths: list[int]
+    signals: dict[str, _Signal] = field(default_factory=lambda: {"action": _Signal(), "state": _Signal()})
+    frames: int = 0
+    episodes: int = 0
 
 
 def compute_statistics(
@@ -47,21 +79,21 @@ def compute_statistics(
                       "num_transitions": frames, "num_trajectories": episodes}}
 
     with one number per dimension; ``mask`` is false where a dimension (a gripper) is not to be normalised. Values that
-    are not finite are left out. Quantiles are exact, so the two columns (4 bytes a number) are held in memory, images
-    never.
+    are not finite are left out. Signals stream through mergeable sketches, in memory that does not grow with the data,
+    and images are never read; quantiles are within `sketch.QUANTILE_ERROR` (relative) of the exact ones, all else is
+    exact.
 
     Raises `ArtifactError` when an episode is in none of the ``segments``, or signals differ in width within an
     embodiment.
     """
     wanted, found = set(episodes), set[str]()
-    gathered: dict[str, _Signals] = {}
+    gathered: dict[str, _Gathered] = {}
     for done, folder in enumerate(segments):
         segment = Segment(folder)
-        name = segment.embodiment.name
-        signals = gathered.setdefault(name, _Signals(segment.embodiment, [], [], []))
+        entry = gathered.setdefault(segment.embodiment.name, _Gathered(segment.embodiment))
         for position, episode in enumerate(segment.episodes["episode"].to_pylist()):
             if episode in wanted and episode not in found:
-                _gather(segment.signals(position), signals)
+                _gather(segment.signals(position), entry)
                 found.add(episode)
         progress(done + 1, len(segments))
     if wanted - found:
@@ -69,55 +101,37 @@ def compute_statistics(
             f"{len(wanted - found)} of {len(wanted)} training episodes are in none of the {len(segments)} segments "
             f"(the first is {min(wanted - found)}); decode them first."
         )
-    statistics = {name: _of_embodiment(params, signals) for name, signals in gathered.items() if signals.lengths}
+    statistics = {name: _of_embodiment(params, entry) for name, entry in gathered.items() if entry.episodes}
     (output / STATISTICS_FILE).write_text(json.dumps(statistics, indent=2, sort_keys=True) + "\n")
     return {
         "embodiments": len(statistics),
         "transitions": sum(each["num_transitions"] for each in statistics.values()),
         "trajectories": sum(each["num_trajectories"] for each in statistics.values()),
+        "quantile_error": QUANTILE_ERROR,
     }
 
 
-def _gather(batch: pa.RecordBatch, signals: _Signals) -> None:
-    name = signals.embodiment.name
-    for column, parts in (("action", signals.actions), ("state", signals.states)):
+def _gather(batch: pa.RecordBatch, entry: _Gathered) -> None:
+    name = entry.embodiment.name
+    for column, signal in entry.signals.items():
         values = matrix(batch.column(column), f"The column {column!r} of an episode of {name}")
-        if values is None:
-            continue
-        if parts and parts[0].shape[1] != values.shape[1]:
+        try:
+            if values is not None:
+                signal.add(values)
+        except ArtifactError as error:
             raise ArtifactError(
-                f"{column.capitalize()}s of {name} have {parts[0].shape[1]} dimensions in one episode and "
-                f"{values.shape[1]} in another; give the second robot an embodiment of its own."
-            )
-        parts.append(values)
-    signals.lengths.append(batch.num_rows)
+                f"{column.capitalize()}s of {name} have {error}; give the second robot an embodiment of its own."
+            ) from None
+    entry.frames += batch.num_rows
+    entry.episodes += 1
 
 
-def _of_embodiment(params: StatisticsConfig, signals: _Signals) -> dict[str, Any]:
-    result: dict[str, Any] = {"num_transitions": sum(signals.lengths), "num_trajectories": len(signals.lengths)}
-    for name, parts, grippers_of in (
-        ("action", signals.actions, gripper_actions),
-        ("state", signals.states, gripper_states),
-    ):
-        if parts:
-            values = np.concatenate(parts)
-            skipped = grippers_of(signals.embodiment, values.shape[1]) & (not params.normalise_grippers)
-            result[name] = describe(values) | {"mask": (~skipped).tolist()}
-    return result
-
-
-def describe(values: NDArray[np.float32]) -> dict[str, list[float | None]]:
-    """Mean, standard deviation, extremes, and 1 % and 99 % quantile of each column of ``values`` ``[N, D]``.
-
-    Values that are not finite are left out; a column without any finite value gets null.
-    """
-    result: dict[str, list[float | None]] = {name: [] for name in ("mean", "std", "min", "max", "q01", "q99")}
-    for column in values.T:
-        finite = column[np.isfinite(column)].astype(np.float64)
-        numbers: list[float | None] = [None] * len(result)
-        if len(finite):
-            low, high = np.quantile(finite, (0.01, 0.99)).tolist()
-            numbers = [finite.mean().item(), finite.std().item(), finite.min().item(), finite.max().item(), low, high]
-        for name, number in zip(result, numbers, strict=True):
-            result[name].append(number)
+def _of_embodiment(params: StatisticsConfig, entry: _Gathered) -> dict[str, Any]:
+    result: dict[str, Any] = {"num_transitions": entry.frames, "num_trajectories": entry.episodes}
+    for name, grippers_of in (("action", gripper_actions), ("state", gripper_states)):
+        signal = entry.signals[name]
+        signal.flush()
+        if signal.sketches:
+            skipped = grippers_of(entry.embodiment, len(signal.sketches)) & (not params.normalise_grippers)
+            result[name] = describe(signal.sketches) | {"mask": (~skipped).tolist()}
     return result

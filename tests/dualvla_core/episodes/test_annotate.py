@@ -38,7 +38,8 @@ ECOT = {
             "features": {"move_primitive": ["said below already"]},
             "reasoning": {
                 "10": {"task": "stack"},
-                "2": {"plan": "reach, lift", "subtask": "reach", "subtask_reason": "far", "move": "left", "move_reason": "it is left"},
+                "2": {"plan": "reach, lift", "subtask": "reach", "subtask_reason": "far",
+                      "move": "left", "move_reason": "it is left"},
             },
         }
     }
@@ -49,8 +50,9 @@ def scan(folder: Path, episodes: dict[str, tuple[str, str, int]]) -> Path:
     """A scan of episodes: digest to source file, source id and length."""
     folder.mkdir()
     rows = [
-        {"episode": name, "episode_index": i, "length": length, "fps": 10.0, "embodiment": "x", "task": "", "instruction": "",
-         "initial_condition": "", "cameras": [], "source_bytes": 0, "files_digest": "", "source_file": file, "source_id": key}
+        {"episode": name, "episode_index": i, "length": length, "fps": 10.0, "embodiment": "x", "task": "",
+         "instruction": "", "initial_condition": "", "cameras": [], "source_bytes": 0, "files_digest": "",
+         "source_file": file, "source_id": key}
         for i, (name, (file, key, length)) in enumerate(episodes.items())
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows, SCAN), folder / "scan.parquet")

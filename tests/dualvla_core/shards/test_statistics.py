@@ -13,12 +13,20 @@ import pytest
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.shards import StatisticsConfig, compute_statistics
-from dualvla_core.shards.statistics import describe
+from dualvla_core.shards.sketch import QUANTILE_ERROR
 
-# Output of stage version 1; when it changes, raise the stage's version in tasks/ and record it anew.
+# Output of stage version 2; when it changes, raise the stage's version in tasks/ and record it anew.
 GOLDEN: dict[str, Any] = {
-    "version": 1,
-    "q01": [-0.99831064, -0.99621706, -0.99937938, -0.99911325, -0.99541139, -0.99869311, -0.99621706],
+    "version": 2,
+    "q01": [
+        -0.99820307,
+        -0.99618646,
+        -0.99917963,
+        -0.99889154,
+        -0.9954101,
+        -0.99849115,
+        -0.99618646,
+    ],
     "std": [0.68764607, 0.6908909, 0.69542547, 0.70020989, 0.70422786, 0.70674367, 0.70746668],
 }
 
@@ -52,8 +60,8 @@ def test_statistics_by_hand(make_segment: Callable[..., Path], tmp_path: Path) -
     assert action["mean"] == [2, 5]
     assert action["std"] == pytest.approx([np.sqrt(8 / 3), 0])
     assert (action["min"], action["max"]) == ([0, 5], [4, 5])
-    assert action["q01"] == pytest.approx([0.04, 5])  # 1 % of the way over two gaps of 2
-    assert action["q99"] == pytest.approx([3.96, 5])
+    assert action["q01"] == pytest.approx([0.04, 5], abs=2 * QUANTILE_ERROR)  # 1 % of the way over two gaps of 2
+    assert action["q99"] == pytest.approx([3.96, 5], rel=QUANTILE_ERROR)
     assert action["mask"] == [True, False]  # the gripper's command comes last
     assert found["state"]["mask"] == [True] * 6 + [False]
     assert found["state"]["mean"] == [0] * 6 + [1]
@@ -79,13 +87,6 @@ def test_each_embodiment_has_its_own(make_segment: Callable[..., Path], tmp_path
     joints = make_segment([{"trajectory": np.zeros((2, 4)), "name": "b"}], space="joints", name="joints")
     assert set(_compute([poses, joints], ["a", "b"], tmp_path)) == {"test_pose", "test_joints"}
     assert set(_compute([poses, joints], ["b"], tmp_path)) == {"test_joints"}
-
-
-def test_values_that_are_not_finite_are_left_out() -> None:
-    found = describe(np.array([[1, np.nan], [np.nan, np.nan], [3, np.inf], [np.inf, np.nan]], np.float32))
-    assert found["mean"] == [2, None]
-    assert found["max"] == [3, None]
-    assert found["q99"] == [pytest.approx(2.98), None]
 
 
 def test_episodes_without_actions_still_have_states(make_segment: Callable[..., Path], tmp_path: Path) -> None:
