@@ -37,7 +37,7 @@ class DatasetConfig(Params):
         default=(), description="JSON files of embodied reasoning about it, in the style of VLA-IT or ECoT"
     )
     multimodal: str | None = Field(
-        default=None, description="Visual questions to train on with it: LLaVA-style JSON, or a benchmark's TSV"
+        default=None, description="Visual questions to train on with it: a LLaVA-style JSON of conversations"
     )
     multimodal_images: str | None = Field(
         default=None, description="Folder or tar of the JSON's images; none = the folder 'images' beside it"

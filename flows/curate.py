@@ -11,7 +11,7 @@ from prefect import flow
 from dualvla_core.pipeline_config import PipelineConfig
 from infra.manifest import ArtifactRef
 from tasks.annotate_reasoning import annotate_reasoning, read_annotations
-from tasks.build_shards import build_multimodal_shard, build_shards
+from tasks.build_shards import MultimodalSource, build_multimodal_shard, build_shards
 from tasks.compute_kinematics import compute_kinematics
 from tasks.compute_statistics import compute_statistics
 from tasks.dataset import DatasetSource, recorded_dataset
@@ -93,7 +93,8 @@ def curate_all(run: RunContext, config: PipelineConfig) -> tuple[DatasetSource |
     dataset: DatasetSource | Missing
     if config.dataset.path is None:
         recorded = collected([record(run, config)])
-        multimodal = build_multimodal_shard.submit("recorded questions", run, config.multimodal, first(recorded))
+        questions = recorded if isinstance(recorded, Missing) else MultimodalSource(recorded=recorded[0])
+        multimodal = build_multimodal_shard.submit("recorded questions", run, config.multimodal, questions)
         dataset = recorded if isinstance(recorded, Missing) else recorded_dataset(config.name, recorded[0])
     else:
         dataset = DatasetSource(
@@ -101,6 +102,9 @@ def curate_all(run: RunContext, config: PipelineConfig) -> tuple[DatasetSource |
             path=config.dataset.path,
             embodiment=config.dataset.embodiment,
         )
+    if config.dataset.multimodal is not None:
+        own = MultimodalSource(path=config.dataset.multimodal, images=config.dataset.multimodal_images)
+        multimodal = build_multimodal_shard.submit(Path(config.dataset.multimodal).name, run, config.multimodal, own)
     return dataset, curate_dataset(run, config, dataset, multimodal)
 
 

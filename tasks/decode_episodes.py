@@ -14,7 +14,8 @@ from dualvla_core.params import Summary
 from infra.digests import digest_json
 from infra.manifest import ArtifactRef
 from tasks.dataset import DatasetSource
-from tasks.stage import Job, RunContext, Work, stage
+from tasks.stage import Job, RunContext, Work, open_artifacts, stage
+from tasks.withdrawal import withdrawn_episodes
 
 
 @stage("decode_episodes", version=2)
@@ -54,14 +55,20 @@ def decode_episodes(
 
 @stage("collect_episodes", version=2)
 def collect_episodes(
-    _run: RunContext, held_out_fraction: float, scanned: ArtifactRef, segments: tuple[ArtifactRef, ...]
+    run: RunContext, held_out_fraction: float, scanned: ArtifactRef, segments: tuple[ArtifactRef, ...]
 ) -> Work:
     """Which episodes this run works with, where each lies, its split, and what was left out."""
+    store = open_artifacts(run)
+    episodes = pq.read_table(store.folder(scanned) / "scan.parquet", columns=["episode"])["episode"].to_pylist()
+    withdrawn = withdrawn_episodes(store, episodes)
 
     def body(job: Job) -> Summary:
         folders = [DecodedSegment(segment.key, job.store.folder(segment)) for segment in segments]
-        return collect(held_out_fraction, job.store.folder(scanned), folders, job.output)
+        return collect(held_out_fraction, job.store.folder(scanned), folders, job.output, withdrawn)
 
     return Work(
-        params={"held_out_fraction": held_out_fraction}, inputs={"scan": scanned, "segments": segments}, body=body
+        params={"held_out_fraction": held_out_fraction},
+        inputs={"scan": scanned, "segments": segments},
+        facts={"withdrawn": digest_json(withdrawn)} if withdrawn else {},
+        body=body,
     )

@@ -23,6 +23,7 @@ from tasks.dataset import DatasetSource
 from tasks.decode_episodes import decode_episodes
 from tasks.progress import tell
 from tasks.stage import Job, RunContext, Work, open_artifacts, stage
+from tasks.withdrawal import withdrawn_episodes
 
 
 @stage("scan_demonstrations", version=2)
@@ -84,7 +85,8 @@ def plan_decoding(
         if wanted.intersection(members) - known and (wanted.issuperset(members) or not _is_forced(run)):
             batches.append(members)
             known.update(members)
-    missing = [row for row in rows if row["episode"] not in known]
+    withdrawn = withdrawn_episodes(store, wanted)
+    missing = [row for row in rows if row["episode"] not in known and row["episode"] not in withdrawn]
     if missing:
         names = [row["episode"] for row in missing]
         estimate = estimate_decoding(dataset.folder(store), dataset.embodiment, folder, names, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,22 @@ class DecodedSegment:
     folder: Path
 
 
-def collect_episodes(held_out_fraction: float, scan: Path, segments: Sequence[DecodedSegment], output: Path) -> Summary:
+def collect_episodes(
+    held_out_fraction: float,
+    scan: Path,
+    segments: Sequence[DecodedSegment],
+    output: Path,
+    withdrawn: Mapping[str, str] | None = None,
+) -> Summary:
     """Write ``collection.parquet`` (`schemas.COLLECTION`) and ``skipped.parquet`` (`schemas.SKIPPED`).
 
     Every episode of the scan is in exactly one of the two, in the scan's order. Where two segments hold the same
-    episode (two runs decoded it at once) the one with the smaller key is used.
+    episode (two runs decoded it at once) the one with the smaller key is used. ``withdrawn`` episodes, by digest, are
+    left out with the reason given.
     """
-    places, failures = _places(segments), _failures(segments)
+    withdrawn = withdrawn or {}
+    places = {digest: place for digest, place in _places(segments).items() if digest not in withdrawn}
+    failures = _failures(segments) | {digest: f"It was withdrawn: {reason}" for digest, reason in withdrawn.items()}
     rows, skipped = [], pq.read_table(scan / "skipped.parquet", schema=schemas.SKIPPED).to_pylist()
     scanned = pq.read_table(scan / "scan.parquet", schema=schemas.SCAN).to_pylist()
     decoded = (episode["initial_condition"] for episode in scanned if episode["episode"] in places)

@@ -15,6 +15,9 @@ class MultimodalConfig(Params):
     """Multimodal question answering shards."""
 
     jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of images that are not JPEG files already.")
+    held_out_fraction: float = Field(
+        0.05, ge=0, lt=1, description="Share of images held out from training, by stable hash, where no split is given."
+    )
 
 
 class StatisticsConfig(Params):

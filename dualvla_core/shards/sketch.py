@@ -77,7 +77,7 @@ class Sketch:
             self._middle(int(self.bins[np.searchsorted(ends, place, side="right")]))
             for place in (np.floor(rank), np.ceil(rank))
         )
-        return below + (above - below) * (rank - np.floor(rank))
+        return float(below + (above - below) * (rank - np.floor(rank)))
 
     def _middle(self, index: int) -> float:
         """The middle of a bin, within the extremes."""

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import benchmarks, compare, config, results, run, server
+from flows.cli import benchmarks, compare, config, doctor, episodes, results, run, server
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,8 +19,10 @@ run.register(app)
 server.register(app)
 compare.register(app)
 results.register(app)
+doctor.register(app)
 app.add_typer(config.app, name="config")
 app.add_typer(benchmarks.app, name="benchmarks")
+app.add_typer(episodes.app, name="episodes")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from dualvla_core.shards.multimodal import SKIPPED_SAMPLES
 MakeImages = Callable[[np.ndarray], list[np.ndarray]]
 Digest = Callable[[pa.Table], str]
 
-# Digest of the output of stage version 1 (images aside); when it changes, raise the stage's version in tasks/ and
+# Digest of the output of stage version 2 (images aside); when it changes, raise the stage's version in tasks/ and
 # record it anew.
-GOLDEN = {"version": 1, "digest": "f53cd693c1c25281"}
+GOLDEN = {"version": 2, "digest": "f53cd693c1c25281"}
 
 
 def _item(**changes: Any) -> dict[str, Any]:
@@ -68,11 +69,53 @@ def test_a_question_becomes_a_row(source: Path) -> None:
         "split": "train",
     }
     assert skipped == []
-    assert summary == {"samples": 1, "kept": 1, "skipped": 0}
+    assert summary == {"samples": 1, "questions": 1, "skipped": 0}
 
 
 def test_an_image_may_be_named_within_its_folder(source: Path) -> None:
     assert _build(source, [_item(image="a.jpg")])[0].num_rows == 1
+
+
+def test_every_question_of_a_conversation_is_a_row(source: Path) -> None:
+    turns = [{"from": who, "value": f"<image>\n{n}"} for n, who in enumerate(("human", "gpt", "user", "assistant"))]
+    bare = {"image": "a.jpg", "conversations": turns}
+    table, _, summary = _build(source, [_item(conversations=turns), bare])
+    assert table["sample"].to_pylist() == ["a", "a#2", "1", "1#2"]
+    assert (table["question"].to_pylist(), table["answer"].to_pylist()) == (["0", "2"] * 2, ["1", "3"] * 2)
+    assert table["category"].to_pylist()[2:] == ["conversation"] * 2
+    assert summary == {"samples": 2, "questions": 4, "skipped": 0}
+
+
+def test_without_a_split_an_image_is_on_one_side_only(source: Path) -> None:
+    image = (source / "images" / "a.jpg").read_bytes()
+    for number in range(40):
+        (source / "images" / f"{number}.jpg").write_bytes(image)
+    items = [{**_item(id=f"{number}-{turn}", image=f"{number}.jpg")} for number in range(40) for turn in range(2)]
+    for item in items:
+        del item["split"]
+    splits = _build(source, items, held_out_fraction=0.5)[0]["split"].to_pylist()
+    assert splits[::2] == splits[1::2]
+    assert 8 < splits[::2].count("held_out") < 32
+
+
+def test_images_in_a_tar(source: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        tar.add(source / "images" / "a.jpg", "./coco/a.jpg")
+    (source / "conversations.json").write_text(
+        json.dumps([_item(image="coco/a.jpg"), _item(id="b", image="coco/b.jpg")])
+    )
+    output = tmp_path / "output"
+    output.mkdir()
+    file = source / "conversations.json"
+    summary = build_multimodal_shard(MultimodalConfig(), file, output, images=tmp_path / "images.tar")
+    assert summary == {"samples": 2, "questions": 1, "skipped": 1}
+    assert pq.read_table(output / "skipped.parquet")["reason"].to_pylist() == ["the image 'coco/b.jpg' is missing"]
+    with tarfile.open(tmp_path / "images.tar.gz", "w:gz") as tar:
+        tar.add(source / "images" / "a.jpg", "a.jpg")
+    with pytest.raises(DatasetError, match=r"images.tar.gz is no uncompressed tar"):
+        build_multimodal_shard(MultimodalConfig(), file, output, images=tmp_path / "images.tar.gz")
+    with pytest.raises(DatasetError, match=r"There is no folder or tar of images"):
+        build_multimodal_shard(MultimodalConfig(), file, output, images=tmp_path / "nowhere")
 
 
 def test_other_formats_become_jpeg(source: Path) -> None:
@@ -92,22 +135,22 @@ def test_other_formats_become_jpeg(source: Path) -> None:
         (_item(image="images/empty.jpg"), "a", "the image 'images/empty.jpg' cannot be decoded"),
         (_item(image="../secret.jpg"), "a", "the image '../secret.jpg' lies outside images/"),
         (_item(image=None, category=""), "a", "image, category should be text and not empty"),
-        (_item(id=7), "7", "id should be text and not empty"),
+        (_item(id=[7]), "[7]", "id should be text and not empty"),
         (_item(split="test"), "a", "the split is 'test', expected one of train, held_out"),
-        (_item(conversations=[]), "a", "the conversation goes [], expected one human and one gpt turn"),
-        (_item(conversations="hello"), "a", "the conversation goes None, expected one human and one gpt turn"),
+        (_item(conversations=[]), "a", "the conversation goes [], expected human and gpt by turns"),
+        (_item(conversations="hello"), "a", "the conversation goes [], expected human and gpt by turns"),
         (
             _item(conversations=[{"from": "human", "value": "?"}] * 2),
             "a",
-            "the conversation goes ['human', 'human'], expected one human and one gpt turn",
+            "the conversation goes ['human', 'human'], expected human and gpt by turns",
         ),
         (
             _item(conversations=[{"from": "human", "value": "<image>\n"}, {"from": "gpt", "value": "Yes."}]),
             "a",
-            "the question or the answer is empty",
+            "a question or an answer is empty",
         ),
         ("text", None, "the sample is a str, expected an object"),
-        ({}, None, "id, image, split, category should be text and not empty"),
+        ({}, None, "the sample has no image"),
     ],
 )
 def test_a_bad_sample_is_listed_with_its_reason_and_the_others_stay(
@@ -116,7 +159,7 @@ def test_a_bad_sample_is_listed_with_its_reason_and_the_others_stay(
     table, skipped, summary = _build(source, [_item(id="good"), item, _item(id="better", split="held_out")])
     assert table["sample"].to_pylist() == ["good", "better"]
     assert skipped == [{"position": 1, "sample": sample, "reason": reason}]
-    assert summary == {"samples": 3, "kept": 2, "skipped": 1}
+    assert summary == {"samples": 3, "questions": 2, "skipped": 1}
 
 
 def test_a_repeated_id_is_listed(source: Path) -> None:
