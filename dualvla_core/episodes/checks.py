@@ -183,8 +183,8 @@ def _gripper_polarity(_reader: EpisodeReader, examined: Sequence[Examined]) -> C
         if each.gripper is not None and bool((each.gripper[0] < each.gripper.mean(axis=0)).all())
     ]
     wrong = (
-        "{n} episodes begin more closed than they go on: either this robot rests with a closed hand, or closed_value and "
-        "open_value are swapped in the embodiment."
+        "{n} episodes begin more closed than they go on: either this robot rests with a closed hand, or closed_value "
+        "and open_value are swapped in the embodiment."
     )
     found = swapped if len(swapped) > 0.8 * len(measured) else []
     return _found("gripper polarity", found, wrong, "Hands begin open, as they usually do.")

@@ -11,7 +11,7 @@ from dualvla_core.errors import EpisodeError
 
 def decode_image(data: bytes, camera: str) -> Image:
     """A JPEG or PNG as ``[H, W, 3]`` RGB. Raises `EpisodeError` naming the camera when it is neither or broken."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     if image is None:
         raise EpisodeError(f"Camera {camera!r}: an image is neither PNG nor JPEG or is broken.", about="images")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(image, np.uint8)

@@ -143,12 +143,12 @@ class Segment:
         """The episode's images of one camera as ``[H, W, 3]`` RGB, in frame order, decoded one at a time."""
         self._check_camera(camera)
         for image in self._batch(position)[IMAGE_PREFIX + camera]:
-            decoded = cv2.imdecode(np.frombuffer(image.as_buffer(), np.uint8), cv2.IMREAD_COLOR)
-            if decoded is None:
-                raise ArtifactError(
-                    f"An image of camera {camera!r} in frames.arrow is broken; decode the segment again."
-                )
-            yield np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+            yield _decoded(image, camera)
+
+    def frame(self, position: int, camera: str, index: int) -> Image:
+        """One image of an episode as ``[H, W, 3]`` RGB; nothing but its own bytes is read."""
+        self._check_camera(camera)
+        return _decoded(self._batch(position)[IMAGE_PREFIX + camera][index], camera)
 
     def _batch(self, position: int) -> pa.RecordBatch:
         return self._file.get_batch(position)
@@ -156,6 +156,13 @@ class Segment:
     def _check_camera(self, camera: str) -> None:
         if camera not in self.cameras:
             raise ArtifactError(f"The segment has no camera {camera!r}; it has {self.cameras}.")
+
+
+def _decoded(image: pa.Scalar, camera: str) -> Image:
+    decoded = cv2.imdecode(np.frombuffer(image.as_buffer(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    if decoded is None:
+        raise ArtifactError(f"An image of camera {camera!r} in frames.arrow is broken; decode the segment again.")
+    return np.asarray(decoded, np.uint8)
 
 
 def _read_embodiment(schema: pa.Schema) -> Embodiment:

@@ -77,8 +77,9 @@ def test_frames_are_rgb(tmp_path: Path) -> None:
     batch = batch.set_column(batch.schema.names.index("image.front"), batch.schema.field("image.front"), column)
     with SegmentWriter(tmp_path, SAWYER, CAMERAS) as writer:
         writer.append(batch, 10.0)
-    image = next(Segment(tmp_path).frames(0, "front"))
-    assert image[8, 8].tolist() == pytest.approx([255, 0, 0], abs=3)
+    segment = Segment(tmp_path)
+    for image in (next(segment.frames(0, "front")), segment.frame(0, "front", 0)):
+        assert image[8, 8].tolist() == pytest.approx([255, 0, 0], abs=3)
 
 
 def test_an_empty_segment(tmp_path: Path) -> None:
