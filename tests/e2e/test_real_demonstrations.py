@@ -50,3 +50,32 @@ def test_policies_of_a_bimanual_robot_are_measured_on_held_out_demonstrations(
     for policy in report["results"]["policies"]:
         assert policy["success"] is None
         assert policy["open_loop"]["error"] > 0
+
+
+def test_rlds_whose_reasoning_is_derived(
+    shared_data: Path, tmp_path: Path, command_line: Callable[..., CommandLine]
+) -> None:
+    arguments = ("curate", "--dataset", str(shared_data / "bridge_rlds_octo"), "--set", "annotate.motions=true")
+    finished = command_line(tmp_path)(*arguments)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.executed["annotate_reasoning"] == 1
+    report = json.loads(Path(finished.last_line).with_suffix(".json").read_text())
+    assert (report["totals"]["episodes"], report["totals"]["frames"]) == (25, 250)
+    assert report["totals"]["reasoning_frames"] == 250
+    assert 0 < report["totals"]["words_after"] < report["totals"]["words_before"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("pusht_lerobot_v1_legacy", "in the layout LeRobot v1: convert it"),
+        ("sweep_franka_v20_lfs_pointer", "is a git-LFS pointer instead of the file itself; run `git lfs pull`"),
+    ],
+)
+def test_what_is_refused_is_refused_in_one_sentence(
+    name: str, sentence: str, shared_data: Path, tmp_path: Path, command_line: Callable[..., CommandLine]
+) -> None:
+    finished = command_line(tmp_path)("curate", "--dataset", str(shared_data / name))
+    assert finished.returncode == 1
+    assert sentence in finished.stderr.splitlines()[-1]
+    assert "Traceback" not in finished.stdout + finished.stderr
