@@ -110,3 +110,44 @@ def test_a_clock_that_deviates_is_kept() -> None:
 def test_a_clock_that_cannot_be_used(recorded: list[float], sentence: str) -> None:
     with pytest.raises(EpisodeError, match=sentence):
         relative_times(np.array(recorded), 10, 3)
+
+
+def test_units_become_metres_and_radians() -> None:
+    pose = EePose(
+        position=SignalSlice(column="hand", start=0, stop=3),
+        position_unit="mm",
+        rotation=SignalSlice(column="hand", start=3, stop=6),
+        rotation_format="euler_xyz",
+        angle_unit="deg",
+    )
+    arm = Arm(name="arm", ee_pose=pose, joints=SignalSlice(column=STATE, start=0, stop=2), joint_unit="deg")
+    embodiment = Embodiment(name="x", description="x", robot_types=(), relative_actions=False, arms=(arm,))
+    table = columns(observation__state=pa.array([[180.0, -90]]), hand=pa.array([[500.0, 0, -20, 90, 0, 45]]))
+    found = signals(table, embodiment)
+    assert found["ee_pose"][0].as_py() == pytest.approx([0.5, 0, -0.02, np.pi / 2, 0, np.pi / 4])
+    assert found["joints"][0].as_py() == pytest.approx([np.pi, -np.pi / 2])
+    assert found["state"][0].as_py() == [180, -90]  # raw, as recorded
+
+
+def test_joined_columns_are_columns_like_any_other() -> None:
+    joined = {
+        STATE: (SignalSlice(column="finger", start=1, stop=2), SignalSlice(column="joint", start=0, stop=2)),
+        "action": (SignalSlice(column="command", start=0, stop=1), SignalSlice(column="finger", start=0, stop=1)),
+    }
+    gripper = Gripper(column=STATE, index=0, closed_value=0, open_value=4)
+    arm = Arm(name="arm", joints=SignalSlice(column=STATE, start=1, stop=3), gripper=gripper)
+    embodiment = Embodiment(
+        name="x", description="x", robot_types=(), relative_actions=False, state_size=3, joined=joined, arms=(arm,)
+    )
+    assert (embodiment.columns, embodiment.action_columns) == ({"finger": 2, "joint": 2}, {"command": 1, "finger": 1})
+    parts = {"finger": pa.array([[9.0, 1]]), "joint": pa.array([[5.0, 6]])}
+    found = signals(pa.table({**parts, "command": pa.array([7.0])}), embodiment)
+    assert found["state"][0].as_py() == [1, 5, 6]
+    assert found["action"][0].as_py() == [7, 9]
+    assert found["joints"][0].as_py() == [5, 6]
+    assert found["gripper"][0].as_py() == [0.25]
+    assert signals(pa.table(parts), embodiment)["action"].null_count == 1
+    assert embodiment.misfit({"finger": 2, "joint": 1}) == "its column 'joint' holds 1 numbers, at least 2 are needed"
+    short = embodiment.model_copy(update={"joined": {STATE: joined[STATE][:1]}})
+    reason = "the joined column 'observation.state' has 1 numbers, at least 3 are needed"
+    assert short.misfit({"finger": 2, "joint": 2}) == reason

@@ -44,3 +44,7 @@ def test_axis_angle_agrees_with_the_rotation_matrix() -> None:
     skew = rotation - rotation.T
     axis = np.array([skew[2, 1], skew[0, 2], skew[1, 0]]) / (2 * np.sin(angle))
     np.testing.assert_allclose(to_rpy((angle * axis)[None], "axis_angle"), RPY[None], atol=1e-9)
+
+
+def test_a_rotation_matrix_is_read_row_by_row() -> None:
+    np.testing.assert_allclose(to_rpy(matrix(*RPY).reshape(1, 9), "rotation_matrix"), RPY[None], atol=1e-9)
