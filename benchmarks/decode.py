@@ -237,12 +237,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--frames", type=int, default=150)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--rival", action="store_true", help="make an environment with torchcodec and compare")
     parser.add_argument("--environment", default=".bench/torchcodec", help="folder of that environment")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    for name in SIZES:
+    for name in options.sizes:
         with tempfile.TemporaryDirectory() as scratch:
             measure(Path(scratch), name, options)
 
