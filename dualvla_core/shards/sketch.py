@@ -40,7 +40,8 @@ class Sketch:
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Count ``values`` ``[N]``."""
-        finite = values[np.isfinite(values)]
+        is_finite = np.isfinite(values)
+        finite = np.ascontiguousarray(values if is_finite.all() else values[is_finite])
         if not finite.size:
             return
         mean = float(finite.mean(dtype=np.float64))
@@ -59,9 +60,10 @@ class Sketch:
         self.mean += apart * other.count / total
         self.count = total
         self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
-        bins, places = np.unique(np.concatenate([self.bins, other.bins]), return_inverse=True)
+        bins = np.union1d(self.bins, other.bins)
         counts = np.zeros(len(bins), np.int64)
-        np.add.at(counts, places, np.concatenate([self.counts, other.counts]))
+        for each in (self, other):
+            counts[np.searchsorted(bins, each.bins)] += each.counts
         self.bins, self.counts = bins, counts
 
     @property
@@ -87,10 +89,10 @@ class Sketch:
 
 def _bins(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """The bin of each value, ascending with the values."""
-    bits = np.ascontiguousarray(values).view(np.uint32)
+    bits = values.view(np.int32)
     # negative numbers count backwards: turn their bits round, and put positive ones above them
-    ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
-    return np.asarray(ordered >> np.uint32(_SHIFT), np.int64)
+    turned = (bits >> 31).view(np.uint32) | _SIGN
+    return np.asarray((bits.view(np.uint32) ^ turned) >> np.uint32(_SHIFT), np.int64)
 
 
 def _value(edge: int) -> float:
