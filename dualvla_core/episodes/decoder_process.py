@@ -99,18 +99,27 @@ def _serve(pipe: Connection, factory: Callable[[], Decode]) -> None:
         except EOFError:
             return
         try:
-            batch = decode(index, digest)
+            stream = _as_stream(decode(index, digest))
         except EpisodeError as error:
             pipe.send(str(error))
             continue
         except Exception as error:  # noqa: BLE001 - one odd episode must not stop the others
             pipe.send(f"Decoding failed with {type(error).__name__}: {error}")
             continue
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
         pipe.send(None)
-        pipe.send_bytes(sink.getvalue())
+        pipe.send_bytes(stream)
+        del stream  # or it would stay in memory beside the next episode
+
+
+def _as_stream(batch: pa.RecordBatch) -> pa.Buffer:
+    """The episode as an Arrow stream, written into memory of the right size: a growing one would take twice as much."""
+    measure = pa.MockOutputStream()
+    with pa.ipc.new_stream(measure, batch.schema) as writer:
+        writer.write_batch(batch)
+    stream = pa.allocate_buffer(measure.size())
+    with pa.ipc.new_stream(pa.FixedSizeBufferWriter(stream), batch.schema) as writer:
+        writer.write_batch(batch)
+    return stream
 
 
 def _end_with_parent() -> None:
