@@ -60,11 +60,12 @@ class Sketch:
         self.mean += apart * other.count / total
         self.count = total
         self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
-        bins = np.union1d(self.bins, other.bins)
-        counts = np.zeros(len(bins), np.int64)
-        for each in (self, other):
-            counts[np.searchsorted(bins, each.bins)] += each.counts
-        self.bins, self.counts = bins, counts
+        joined = np.concatenate([self.bins, other.bins])
+        order = np.argsort(joined, kind="stable")  # which merges two ascending runs in one pass
+        bins = joined[order]
+        starts = np.flatnonzero(np.diff(bins, prepend=-1))
+        self.bins = bins[starts]
+        self.counts = np.add.reduceat(np.concatenate([self.counts, other.counts])[order], starts)
 
     @property
     def std(self) -> float:

@@ -35,6 +35,7 @@ class _Signal:
     def __init__(self) -> None:
         self.sketches: list[Sketch] = []
         self._waiting: list[NDArray[np.float32]] = []
+        self._rows = 0  # that wait
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Take ``values`` ``[N, D]``; `ArtifactError` when D differs from before."""
@@ -42,7 +43,8 @@ class _Signal:
         if values.shape[1] != len(self.sketches):
             raise ArtifactError(f"{len(self.sketches)} dimensions in one episode and {values.shape[1]} in another")
         self._waiting.append(values)
-        if sum(map(len, self._waiting)) >= _BLOCK_ROWS:
+        self._rows += len(values)
+        if self._rows >= _BLOCK_ROWS:
             self.flush()
 
     def flush(self) -> None:
@@ -51,7 +53,7 @@ class _Signal:
             block = np.concatenate(self._waiting)
             for sketch, column in zip(self.sketches, block.T, strict=True):
                 sketch.add(column)
-            self._waiting = []
+            self._waiting, self._rows = [], 0
 
 
 @dataclass
