@@ -98,12 +98,13 @@ KINEMATICS = pa.schema(
         pa.field("linear_speed", pa.list_(pa.float64())),  # m/s per arm; null in joint space
         pa.field("angular_speed", pa.list_(pa.float64())),  # rad/s per arm; null in joint space
         pa.field("joint_speed", pa.list_(pa.float64())),  # norm over the arm's joints, rad/s; null in pose space
-        pa.field("acceleration", pa.list_(pa.float64()), False),  # per arm: Eq. 4's norm, per frame^2; NaN at the ends
+        pa.field("acceleration", pa.list_(pa.float64()), False),  # per arm: Eq. 4's norm, per s^2; NaN at the ends
+        pa.field("jerk", pa.list_(pa.float64())),  # per arm, of the same vector, per s^3; NaN at two frames either end
         pa.field("gripper_open", pa.list_(pa.bool_())),  # per gripper, binarised; null without gripper
         pa.field("gripper_flip", pa.bool_(), False),  # any gripper changed from the frame before
     ]
 )
-"""Velocity, acceleration and gripper transitions per frame."""
+"""Speeds, acceleration, jerk and gripper transitions per frame; only acceleration and transitions gate."""
 
 DECISIONS = pa.schema(
     [

@@ -40,6 +40,6 @@ def _action(decision: Mapping[str, Any]) -> str:
         motion = "Its acceleration is undefined, as it is at both ends of a trajectory"
     else:
         times = f", {acceleration / mean:.2f} times the mean" if mean > 0 else ""
-        motion = f"Its acceleration is {acceleration:.3g} per frame² against a mean of {mean:.3g}{times}"
+        motion = f"Its acceleration is {acceleration:.3g} per s² against a mean of {mean:.3g}{times}"
     gripper = "the gripper changes state here" if decision["gripper_flip"] else "the gripper stays as it was"
     return f"{motion}, and {gripper}: action label {decision['action_label']:d}."

@@ -27,7 +27,7 @@ KEPT: dict[str, Any] = {
 def test_a_kept_frame() -> None:
     assert explain_frame(KEPT) == (
         "Frame 37 of episode 0123456789ab keeps its reasoning of 12 words. Its boundary score is 0.71 and the nearest "
-        "event boundary (threshold 0.50) is 2 frames away: scene label 1. Its acceleration is 0.012 per frame² against "
+        "event boundary (threshold 0.50) is 2 frames away: scene label 1. Its acceleration is 0.012 per s² against "
         "a mean of 0.008, 1.50 times the mean, and the gripper stays as it was: action label 1. Rule: kept: event "
         "boundary and acceleration."
     )
