@@ -116,9 +116,14 @@ DECISIONS = pa.schema(
         pa.field("boundary_score", pa.float32(), False),
         pa.field("boundary_threshold", pa.float32(), False),
         pa.field("boundary_distance", pa.int32()),  # frames to the nearest picked boundary; null when there is none
+        pa.field(
+            "kept_up_to", pa.float32()
+        ),  # greatest boundary threshold that keeps it; null: none, or a draw
         pa.field("acceleration", pa.float64()),  # of the arm with the largest ratio; null at the ends
         pa.field("acceleration_mean", pa.float64()),  # that arm's mean over the trajectory
         pa.field("gripper_flip", pa.bool_(), False),
+        pa.field("gripper_before", pa.list_(pa.bool_())),  # per gripper, open on the frame before; null on the first
+        pa.field("gripper_after", pa.list_(pa.bool_())),  # per gripper, open on this frame; null without gripper
         pa.field("has_reasoning", pa.bool_(), False),
         pa.field("reasoning_words", pa.int32(), False),
     ]
