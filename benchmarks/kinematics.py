@@ -3,7 +3,7 @@
     python benchmarks/kinematics.py [--rows 10000000]
 
 All programs compute linear and angular speed, acceleration and jerk of a six-dimensional pose, and the gripper's flips;
-their sums must agree. Times are processor seconds, best of the repeats; the ratios are what to compare between machines.
+their sums must agree. Times are processor seconds, best of the repeats; compare the ratios between machines.
 """
 
 from __future__ import annotations

@@ -116,9 +116,7 @@ DECISIONS = pa.schema(
         pa.field("boundary_score", pa.float32(), False),
         pa.field("boundary_threshold", pa.float32(), False),
         pa.field("boundary_distance", pa.int32()),  # frames to the nearest picked boundary; null when there is none
-        pa.field(
-            "kept_up_to", pa.float32()
-        ),  # greatest boundary threshold that keeps it; null: none, or a draw
+        pa.field("kept_up_to", pa.float32()),  # greatest boundary threshold that keeps it; null: none, or a draw
         pa.field("acceleration", pa.float64()),  # of the arm with the largest ratio; null at the ends
         pa.field("acceleration_mean", pa.float64()),  # that arm's mean over the trajectory
         pa.field("gripper_flip", pa.bool_(), False),
@@ -143,6 +141,21 @@ MULTIMODAL = pa.schema(
 """One visual question with its answer per row."""
 
 
+_MOMENTS = pa.struct(
+    [
+        pa.field("frames", pa.list_(pa.int64()), False),  # with a finite value
+        pa.field("mean", pa.list_(pa.float64()), False),
+        pa.field("squares", pa.list_(pa.float64()), False),  # sum of squared distances from the mean
+        pa.field("minimum", pa.list_(pa.float64()), False),
+        pa.field("maximum", pa.list_(pa.float64()), False),
+    ]
+)
+MOMENTS = pa.schema(
+    [pa.field("episode", pa.string(), False), pa.field("action", _MOMENTS), pa.field("state", _MOMENTS)]
+)
+"""One row per episode of a shard: moments of its raw signals, one number per dimension; null without the signal."""
+
+
 def image_fields(cameras: Sequence[str]) -> list[pa.Field]:
     """One JPEG column per camera, named ``image.<camera>``."""
     return [pa.field(IMAGE_PREFIX + camera, pa.binary(), False) for camera in cameras]
@@ -154,7 +167,7 @@ def frames_schema(cameras: Sequence[str]) -> pa.Schema:
 
 
 def robot_shard_schema(cameras: Sequence[str]) -> pa.Schema:
-    """A training shard of robot data: raw actions, and reasoning only where pruning kept it."""
+    """A training shard of robot data: raw actions, and reasoning where pruning kept it (or, as context, everywhere)."""
     return pa.schema([*SIGNALS, pa.field("keep", pa.bool_(), False), *image_fields(cameras)])
 
 

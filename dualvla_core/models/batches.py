@@ -203,7 +203,10 @@ class RobotCollator:
     def _text(self, frames: Sequence[RobotFrame], *, reasoning: bool) -> TextBatch:
         turns = [
             self._prompts.robot_turn(
-                frame.instruction, len(self._cameras), render_reasoning(frame.reasoning) if reasoning else ""
+                frame.instruction,
+                len(self._cameras),
+                render_reasoning(frame.reasoning) if reasoning else "",
+                context=not frame.keep,
             )
             for frame in frames
         ]

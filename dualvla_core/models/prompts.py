@@ -82,9 +82,12 @@ class Prompts:
         self.queries = [known[token] for token in queries]
         """Token ids of the latent action queries."""
 
-    def robot_turn(self, instruction: str, images: int, reasoning: str = "") -> Sample:
-        """Instruction, then (reasoning and) the action queries. Raises `PromptError` when the text is too long."""
-        return self._sample(instruction, images, reasoning, self.queries)
+    def robot_turn(self, instruction: str, images: int, reasoning: str = "", *, context: bool = False) -> Sample:
+        """Instruction, then (reasoning and) the action queries. Raises `PromptError` when the text is too long.
+
+        Reasoning that is mere ``context`` is read, but not supervised.
+        """
+        return self._sample(instruction, images, reasoning, self.queries, context=context)
 
     def multimodal_turn(self, question: str, answer: str, images: int = 1) -> Sample:
         """Question, then answer. Raises `PromptError` when the text is too long."""
@@ -99,7 +102,7 @@ class Prompts:
         """The text of generated tokens, special ones left out."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _sample(self, text: str, images: int, answer: str, queries: list[int]) -> Sample:
+    def _sample(self, text: str, images: int, answer: str, queries: list[int], *, context: bool = False) -> Sample:
         opening = self.opening(text, images)
         said = self._encode(answer)
         length = len(opening) - images * self._config.image_tokens + len(said) + len(queries) + 1
@@ -110,7 +113,9 @@ class Prompts:
             )
         turn = [*said, *queries, self.end]
         mask = [False] * (len(opening) + len(said)) + [True] * len(queries) + [False]
-        return Sample(opening + turn, [IGNORED] * len(opening) + turn, mask)
+        ignored = len(opening) + len(said) * context
+        labels = [IGNORED] * ignored + turn[len(said) * context :]
+        return Sample(opening + turn, labels, mask)
 
     def _encode(self, text: str) -> list[int]:
         # names of special tokens inside a text are spelled out, never obeyed

@@ -38,6 +38,15 @@ def test_reasoning_comes_before_the_queries_and_is_supervised(
     assert sum(sample.query_mask) == 3
 
 
+def test_reasoning_can_be_context_without_loss(prompts: Prompts, tokenizer: PreTrainedTokenizerFast) -> None:
+    learnt = prompts.robot_turn("Open it.", images=1, reasoning="subtask: Pull.")
+    context = prompts.robot_turn("Open it.", images=1, reasoning="subtask: Pull.", context=True)
+    assert (context.input_ids, context.query_mask) == (learnt.input_ids, learnt.query_mask)
+    assert text_of(tokenizer, context, supervised=True) == f"{QUERIES}<eos>"
+    assert len(context.labels) == len(context.input_ids)
+    assert prompts.robot_turn("Open it.", images=1, context=True) == prompts.robot_turn("Open it.", images=1)
+
+
 def test_labels_name_the_token_they_stand_at(prompts: Prompts) -> None:
     sample = prompts.robot_turn("Open it.", images=1, reasoning="subtask: Pull.")
     pairs = zip(sample.input_ids, sample.labels, strict=True)
