@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
+from dualvla_core.episodes.reasoning import render_reasoning
 from dualvla_core.errors import ArtifactError
 from dualvla_core.models.config import AugmentationConfig, ModelConfig
 from dualvla_core.models.normalisation import Normaliser, statistics_of
-from dualvla_core.models.prompts import IGNORED, Prompts, Sample, render_reasoning
+from dualvla_core.models.prompts import IGNORED, Prompts, Sample
 from dualvla_core.shards.dataset import RobotFrame
 
 

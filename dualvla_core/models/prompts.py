@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from transformers import PreTrainedTokenizerBase
 
@@ -25,9 +24,6 @@ from dualvla_core.models.tokenizer import ASSISTANT, BOS, EOS, IMAGE, USER, acti
 
 IGNORED = -100
 """The label of a token that is not supervised."""
-
-Reasoning: TypeAlias = Sequence[tuple[str, str]]
-"""Ordered pieces of embodied reasoning: style and content."""
 
 
 class PromptError(UserError):
@@ -43,20 +39,6 @@ class Sample:
     """The token itself where it is supervised, `IGNORED` elsewhere."""
     query_mask: list[bool]
     """True at the action queries."""
-
-
-def render_reasoning(pieces: Reasoning) -> str:
-    """One line per piece, ``style: content``."""
-    return "\n".join(f"{style}: {' '.join(content.split())}" for style, content in pieces)
-
-
-def parse_reasoning(text: str) -> tuple[tuple[str, str], ...]:
-    """The pieces of a rendered reasoning; a line without a style gets an empty one. Inverse of `render_reasoning`."""
-    pieces = []
-    for line in text.splitlines():
-        style, colon, content = line.partition(": ")
-        pieces.append((style, content) if colon else ("", line))
-    return tuple(pieces)
 
 
 class Prompts:
