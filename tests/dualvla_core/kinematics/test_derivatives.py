@@ -171,6 +171,10 @@ def test_within_the_band_the_gripper_stays_as_it_was() -> None:
     assert _states([0.0, 0.6, 0.75, 0.45, 0.3, 0.6], hysteresis=0.2) == [False, False, True, True, False, False]
 
 
+def test_the_band_ends_above_its_upper_edge_and_at_its_lower_one() -> None:
+    assert _states([0.0, 0.75, 0.76, 0.26, 0.25], hysteresis=0.25) == [False, False, True, True, False]
+
+
 def test_an_episode_that_begins_within_the_band_begins_on_its_side() -> None:
     assert _states([1.0, 0.4, 0.6, 0.4], 1, 2, 1, hysteresis=0.2) == [True, False, False, False]
 
