@@ -16,11 +16,10 @@ STAGES = tuple(EXPORTS.values())
 @flow(name="export", persist_result=False)
 def export(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
     """Curate (what is curated already is found), then export; the exported artifact is returned."""
-    artifacts, report = curate_all(run, config)
-    collected([report])
-    if isinstance(artifacts, Missing):
-        return artifacts
+    _, curated = curate_all(run, config)
+    if isinstance(curated, Missing):
+        return curated
     exported = EXPORTS[config.export.format].submit(
-        config.name, run, config.export, artifacts.collection, artifacts.segments, artifacts.decisions
+        config.name, run, config.export, curated.collection, curated.segments, curated.decisions
     )
     return first(collected([exported]))
