@@ -88,8 +88,7 @@ class MetaWorldEnvironment:
     def observe(self) -> Observation:
         """See `Environment.observe`."""
         images = {camera: self._render(camera) for camera in _CAMERAS}
-        objects = {name: self._position(name) for name in ("gripper", *self._things)}
-        return Observation(images=images, state=self._state(), objects=objects, success=self._success)
+        return Observation(images=images, state=self.state, objects=self.objects, success=self._success)
 
     @property
     def success(self) -> bool:
@@ -119,8 +118,9 @@ class MetaWorldEnvironment:
         # corner2 hangs upside down: turning by 180 degrees keeps left and right true, a vertical flip would mirror them
         return image[::-1, ::-1].copy() if camera == THIRD_PERSON else image.copy()
 
-    def _state(self) -> Action:
-        """``[7]``; orientation relative to the hand pointing straight down, in world axes.
+    @property
+    def state(self) -> Action:
+        """As in `Observation`, without rendering; orientation relative to the hand pointing straight down.
 
         The hand's own quaternion stays near pitch = 90 degrees, where roll and yaw are undefined and would jump.
         """
@@ -131,6 +131,11 @@ class MetaWorldEnvironment:
         width = np.linalg.norm(data.body("rightclaw").xpos - data.body("leftclaw").xpos)
         gripper = np.clip((width - _GRIPPER_CLOSED) / (_GRIPPER_OPEN - _GRIPPER_CLOSED), 0, 1)
         return np.concatenate([hand.xpos, rpy, [gripper]]).astype(np.float32)
+
+    @property
+    def objects(self) -> dict[str, Vector]:
+        """As in `Observation`, without rendering."""
+        return {name: self._position(name) for name in ("gripper", *self._things)}
 
     def _position(self, name: str) -> Vector:
         simulation = self._simulation
