@@ -27,6 +27,14 @@ class RuleJudgeConfig(Params):
     fingers: float = Field(default=0.12, gt=0, description="Full opening or closing motion in that window (0..1)")
 
 
+class BootstrapConfig(Params):
+    """How intervals are drawn."""
+
+    samples: int = Field(default=2000, ge=100, description="Bootstrap samples")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="Share of the samples an interval holds")
+    seed: int = Field(default=0, ge=0, description="Seed of the resampling")
+
+
 class ScoreConfig(Params):
     """How trajectories are judged."""
 
