@@ -80,7 +80,15 @@ def test_an_idle_prefix_by_hand(clean: Trajectory) -> None:
     assert (broken.actions[:30, :3] == 0).all()
     assert broken.states[30:].tolist() == clean.states.tolist()
     assert [said.step for said in broken.reasoning] == [30, 50, 70, 80]
-    assert [frame.image[0] for frame in broken.frames] == [0, 0, 0, 10, 30, 40, 60]  # of two images as near, the earlier
+    assert [frame.image[0] for frame in broken.frames] == [
+        0,
+        0,
+        0,
+        10,
+        30,
+        40,
+        60,
+    ]  # ties: the earlier
 
 
 def test_a_failed_episode_ends_early(clean: Trajectory) -> None:
