@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from dualvla_core.errors import DependencyError, UserError
+from dualvla_core.errors import DependencyError
 from dualvla_core.vla_score.config import BootstrapConfig
 from dualvla_core.vla_score.judge import DIMENSIONS
+from dualvla_core.vla_score.ratings import GRADES, Ratings, RatingsError
 from dualvla_core.vla_score.validation import AgreementReport, DimensionAgreement
 
 try:
@@ -23,21 +22,12 @@ except ImportError as error:
         f"Agreement needs scipy ({error}): install the extra with `pip install 'dualvla[judge]'`."
     ) from error
 
-GRADES = tuple(range(11))
-
 _SQUARES = np.subtract.outer(np.arange(11.0), np.arange(11.0)) ** 2
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 Pairs: TypeAlias = npt.NDArray[np.int64]
 """``[N, 2]``: the grades of the judge and of the other rater, 0 to 10."""
-
-Ratings: TypeAlias = Mapping[str, Mapping[str, int]]
-"""Trajectory digest to grades by dimension."""
-
-
-class RatingsError(UserError):
-    """Ratings that cannot be read or compared."""
 
 
 def agree(pairs: Pairs, bootstrap: BootstrapConfig) -> DimensionAgreement:
@@ -55,10 +45,10 @@ def agree(pairs: Pairs, bootstrap: BootstrapConfig) -> DimensionAgreement:
         spearman, kendall = (test(pairs[:, 0], pairs[:, 1]).statistic for test in (spearmanr, kendalltau))
     return DimensionAgreement(
         trajectories=len(pairs),
-        kappa=float(kappa(both)[0]),
-        alpha=float(alpha(both)[0]),
-        spearman=float(spearman),
-        kendall=float(kendall),
+        kappa=_defined(kappa(both)[0]),
+        alpha=_defined(alpha(both)[0]),
+        spearman=_defined(spearman),
+        kendall=_defined(kendall),
         difference=float(difference(both)[0]),
         bias=float((pairs[:, 0] - pairs[:, 1]).mean()),
         judge_counts=_counts(pairs[:, 0]),
@@ -146,57 +136,17 @@ def ratings_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     }
 
 
-def read_human_ratings(path: Path) -> tuple[str, dict[str, dict[str, int]]]:
-    """Reviewers' names and ratings of a CSV with the columns trajectory, reviewer and the four dimensions.
-
-    A row without a reviewer is nobody's rating and is left out: a judge's proposal that nobody looked at is not human.
-
-    Raises:
-        RatingsError: when the file cannot be read, lacks a column, or holds no rating by a person.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RatingsError(f"The ratings {path} cannot be read ({error}); name a CSV file in UTF-8.") from error
-    needed = ("trajectory", "reviewer", *DIMENSIONS)
-    absent = [name for name in needed if not rows or name not in rows[0]]
-    if absent:
-        raise RatingsError(f"The ratings {path.name} lack the column {absent[0]!r}; expected {', '.join(needed)}.")
-    ratings, reviewers = {}, set()
-    for line, row in enumerate(rows, 2):
-        if reviewer := (row["reviewer"] or "").strip():
-            reviewers.add(reviewer)
-            ratings[row["trajectory"]] = {
-                name: grade
-                for name in DIMENSIONS
-                if (grade := grade_of(row[name], f"{path.name}, line {line}, {name}")) is not None
-            }
-    if not ratings:
-        raise RatingsError(
-            f"The ratings {path.name} name no reviewer in any of {len(rows)} rows, so none is a person's; fill in the "
-            "column reviewer."
-        )
-    return ", ".join(sorted(reviewers)), ratings
-
-
-def grade_of(text: str | None, where: str) -> int | None:
-    """A grade written by a person; None for an empty cell. Raises `RatingsError` for anything but 0 to 10."""
-    written = (text or "").strip()
-    if not written:
-        return None
-    if not written.isdecimal() or int(written) not in GRADES:
-        raise RatingsError(f"{where} is {written!r}; expected a whole number from 0 to 10, or nothing.")
-    return int(written)
-
-
-def _interval(values: Floats, bootstrap: BootstrapConfig) -> tuple[float, float]:
-    """The percentile interval over the draws in which a statistic is defined; NaN where it is in none."""
+def _interval(values: Floats, bootstrap: BootstrapConfig) -> tuple[float | None, float | None]:
+    """The percentile interval over the draws in which a statistic is defined; None where it is in none."""
     if np.isnan(values).all():
-        return float("nan"), float("nan")
+        return None, None
     tail = (1 - bootstrap.confidence) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _counts(grades: npt.NDArray[np.int64]) -> tuple[int, ...]:

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dualvla_core.evaluation.statistics import Interval
-from dualvla_core.vla_score.config import BootstrapConfig, ProbeConfig
-from dualvla_core.vla_score.defects import COLUMNS, DEFECTS, Column
-from dualvla_core.vla_score.judge import Verdict
+from dualvla_core.evaluation.trajectory import read_trajectories
+from dualvla_core.params import Summary
+from dualvla_core.progress import Progress, silent
+from dualvla_core.vla_score.config import BootstrapConfig, ProbeConfig, ScoreConfig
+from dualvla_core.vla_score.defects import COLUMNS, DEFECTS, Column, plant_all
+from dualvla_core.vla_score.experts import clean_folder, jitter_folder
+from dualvla_core.vla_score.judge import DIMENSIONS, Judge
+from dualvla_core.vla_score.pages import render
 from dualvla_core.vla_score.score import percentiles, resampled_means
+from dualvla_core.vla_score.stage import judge_all
+
+Row: TypeAlias = Mapping[str, Any]
+"""A row of the verdict table."""
+
+CELLS = pa.schema(
+    [
+        pa.field("defect", pa.string(), False),
+        pa.field("severity", pa.float64(), False),
+        pa.field("column", pa.string(), False),
+        pa.field("drop", pa.float64(), False),  # points of 10
+        pa.field("low", pa.float64(), False),
+        pa.field("high", pa.float64(), False),
+        pa.field("pairs", pa.int64(), False),
+        pa.field("missing", pa.int64(), False),
+        pa.field("expected", pa.bool_(), False),
+    ]
+)
+"""Defect x severity x column."""
 
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """A defective trajectory's verdict beside that of the clean one; None where a verdict is missing."""
+    """A defective trajectory's row of the verdict table beside that of the clean one."""
 
     defect: str
     severity: float
-    clean: Verdict | None
-    defective: Verdict | None
-    clean_success: bool
-    defective_success: bool
+    clean: Row
+    defective: Row
 
 
 @dataclass(frozen=True)
@@ -60,6 +87,55 @@ class Finding:
     def passed(self) -> bool:
         """All three."""
         return self.noticed and self.graded and self.spared
+
+
+def probe_judge(
+    configs: tuple[ScoreConfig, ProbeConfig, Sequence[float]],
+    recording: Path,
+    judge: Judge,
+    output: Path,
+    progress: Progress = silent,
+    *,
+    workers: int = 1,
+) -> Summary:
+    """Judge every clean and every defective trajectory; write ``probe.parquet``, ``probe.json`` and ``probe.html``.
+
+    Args:
+        configs: intervals, limits, and the levels of jitter that were recorded.
+        recording: folder of `record_experts`.
+        judge: the judge to probe.
+        output: an empty folder.
+        progress: told the number of trajectories judged.
+        workers: trajectories judged at once.
+
+    Returns:
+        How many defects are judged as they should be, and which are not.
+    """
+    score, limits, levels = configs
+    clean = list(read_trajectories(clean_folder(recording)))
+    jittered = {level: list(read_trajectories(jitter_folder(recording, level))) for level in levels}
+    planted = list(plant_all(clean, jittered))
+    everything = [*clean, *(each.defective for each in planted)]
+    rows = []
+    for row in judge_all(iter(everything), judge, workers):
+        rows.append(row)
+        progress(len(rows), len(everything))
+    before = {id(trajectory): row for trajectory, row in zip(clean, rows, strict=False)}
+    pairs = [
+        JudgedPair(each.defect, each.severity, before[id(each.clean)], after)
+        for each, after in zip(planted, rows[len(clean) :], strict=True)
+    ]
+    cells = tabulate(pairs, score.bootstrap)
+    findings = conclude(cells, limits)
+    _write(cells, findings, limits, judge, rows[: len(clean)], rows, output)
+    failed = [finding.defect for finding in findings if not finding.passed]
+    return {
+        "judge": str(judge.identity),
+        "defects": len(findings),
+        "judged as they should be": len(findings) - len(failed),
+        "not": ", ".join(failed) or "none",
+        "missing verdicts": sum(row["missing"] is not None for row in rows),
+    }
 
 
 def tabulate(pairs: Iterable[JudgedPair], bootstrap: BootstrapConfig) -> list[Cell]:
@@ -107,12 +183,52 @@ def conclude(cells: Sequence[Cell], limits: ProbeConfig) -> list[Finding]:
     return findings
 
 
+def _write(
+    cells: Sequence[Cell],
+    findings: Sequence[Finding],
+    limits: ProbeConfig,
+    judge: Judge,
+    clean: Sequence[Row],
+    rows: Sequence[Row],
+    output: Path,
+) -> None:
+    table = [{**asdict(cell), "low": cell.interval.low, "high": cell.interval.high} for cell in cells]
+    pq.write_table(pa.Table.from_pylist(table, CELLS), output / "probe.parquet", compression="zstd")
+    told = {"judge": judge.identity.model_dump(), "findings": [{**asdict(f), "passed": f.passed} for f in findings]}
+    (output / "probe.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    for cell in table:
+        cell["leaked"] = not cell["expected"] and abs(cell["drop"]) > limits.most_elsewhere
+    groups: dict[tuple[str, float], dict[str, Any]] = {}
+    for cell in table:
+        groups.setdefault((cell["defect"], cell["severity"]), {})[cell["column"]] = cell
+    means = {
+        name: float(np.mean(known))
+        for name in DIMENSIONS
+        if (known := [r[name] for r in clean if r.get(name) is not None])
+    }
+    reasons = [row["missing"] for row in rows if row["missing"] is not None]
+    page = render(
+        "probe.html",
+        judge=str(judge.identity),
+        columns=COLUMNS,
+        rows=[
+            {"defect": defect, "severity": severity, "cells": own, "pairs": max(cell["pairs"] for cell in own.values())}
+            for (defect, severity), own in groups.items()
+        ],
+        findings=findings,
+        meanings={defect.name: defect.meaning for defect in DEFECTS},
+        limits=limits,
+        missing=len(reasons),
+        reason=reasons[0] if reasons else "",
+        clean={"count": len(clean), "means": means},
+    )
+    (output / "probe.html").write_text(page, encoding="utf-8")
+
+
 def _drop(pair: JudgedPair, column: Column) -> float | None:
+    before, after = pair.clean.get(column), pair.defective.get(column)
     if column == "success":
-        return 10.0 * (pair.clean_success - pair.defective_success)
-    if pair.clean is None or pair.defective is None:
-        return None
-    before, after = getattr(pair.clean, column), getattr(pair.defective, column)
+        return 10.0 * (bool(before) - bool(after))
     return None if before is None or after is None else float(before - after)
 
 

@@ -139,11 +139,16 @@ def correction(reason: str) -> Text:
 
 
 def pictures(trajectory: Trajectory, frames: FramesConfig) -> list[bytes]:
-    """JPEG images, evenly spread over those recorded, first and last included, at most ``size`` px wide and high."""
+    """The JPEG images of `shown`."""
+    return [image for _, image in shown(trajectory, frames)]
+
+
+def shown(trajectory: Trajectory, frames: FramesConfig) -> list[tuple[int, bytes]]:
+    """Steps and JPEG images, evenly spread over those recorded, the first and the last included."""
     recorded = trajectory.frames
     count = min(frames.count, len(recorded))
     chosen = np.unique(np.linspace(0, len(recorded) - 1, count).round().astype(int)) if recorded else []
-    return [_scaled(recorded[index].image, frames) for index in chosen]
+    return [(recorded[index].step, _scaled(recorded[index].image, frames)) for index in chosen]
 
 
 def parse_answer(text: str, reasons: bool) -> Verdict:

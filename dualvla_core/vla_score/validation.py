@@ -21,17 +21,17 @@ NAMES: dict[Standing, str] = {
 
 
 class DimensionAgreement(Params):
-    """Agreement in one dimension; NaN where a statistic is undefined, as with a rater who always says the same."""
+    """Agreement in one dimension; None where a statistic is undefined, as with a rater who always says the same."""
 
     trajectories: int = Field(description="Trajectories that both rated.")
-    kappa: float = Field(description="Cohen's kappa with quadratic weights.")
-    kappa_low: float = Field(description="Lower end of its bootstrap interval.")
-    kappa_high: float = Field(description="Upper end of its bootstrap interval.")
-    alpha: float = Field(description="Krippendorff's alpha, ordinal.")
-    alpha_low: float = Field(description="Lower end of its bootstrap interval.")
-    alpha_high: float = Field(description="Upper end of its bootstrap interval.")
-    spearman: float = Field(description="Spearman's rank correlation.")
-    kendall: float = Field(description="Kendall's tau-b.")
+    kappa: float | None = Field(description="Cohen's kappa with quadratic weights.")
+    kappa_low: float | None = Field(description="Lower end of its bootstrap interval.")
+    kappa_high: float | None = Field(description="Upper end of its bootstrap interval.")
+    alpha: float | None = Field(description="Krippendorff's alpha, ordinal.")
+    alpha_low: float | None = Field(description="Lower end of its bootstrap interval.")
+    alpha_high: float | None = Field(description="Upper end of its bootstrap interval.")
+    spearman: float | None = Field(description="Spearman's rank correlation.")
+    kendall: float | None = Field(description="Kendall's tau-b.")
     difference: float = Field(description="Mean absolute difference (points).")
     difference_low: float = Field(description="Lower end of its bootstrap interval.")
     difference_high: float = Field(description="Upper end of its bootstrap interval.")
@@ -74,8 +74,12 @@ def validate(identity: JudgeIdentity, report: AgreementReport | None, min_agreem
         return Validation("unvalidated", "Not validated here: the agreement is with another judge, not with people.")
     if report.judge != str(identity):
         return Validation("unvalidated", f"The agreement was measured for another judge, {report.judge}.")
-    low = {name: stats.kappa for name, stats in report.dimensions.items() if not stats.kappa >= min_agreement}
+    low = {
+        name: stats.kappa
+        for name, stats in report.dimensions.items()
+        if stats.kappa is None or stats.kappa < min_agreement
+    }
     if low:
-        named = ", ".join(f"{name} {kappa:.2f}" for name, kappa in low.items())
+        named = ", ".join(f"{name} {'undefined' if value is None else f'{value:.2f}'}" for name, value in low.items())
         return Validation("unvalidated", f"Weighted kappa below {min_agreement:g} for {named}.")
     return Validation("validated", f"Weighted kappa with people of {min_agreement:g} or more in every dimension.")

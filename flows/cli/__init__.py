@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import config, run, server
+from flows.cli import config, judge, kb, run, server
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +18,8 @@ app = typer.Typer(
 run.register(app)
 server.register(app)
 app.add_typer(config.app, name="config")
+app.add_typer(judge.app, name="judge")
+app.add_typer(kb.app, name="kb")
 
 
 def main() -> None:
