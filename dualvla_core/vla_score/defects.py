@@ -70,7 +70,7 @@ def go_back_and_forth(trajectory: Trajectory, severity: float, _random: np.rando
     back = round(severity * trajectory.steps / _TURNS)
     wanted = [round(trajectory.steps * (turn + 1) / (_TURNS + 1)) for turn in range(_TURNS)]
     moments = [said.step for said in trajectory.reasoning if said.step > 0]
-    turns = {min(moments, key=lambda step, place=place: abs(step - place)) if moments else place for place in wanted}
+    turns = {_nearest(moments, place) if moments else place for place in wanted}
     index: list[int] = []
     arrived: dict[int, int] = {}
     for step in range(trajectory.steps + 1):
@@ -157,6 +157,10 @@ def plant_all(clean: Sequence[Trajectory], jittered: Mapping[float, Sequence[Tra
                     random = np.random.default_rng([number, trajectory.seed])
                     broken = defect.plant(trajectory, severity, random)
                 yield Planted(defect.name, severity, trajectory, broken)
+
+
+def _nearest(steps: Sequence[int], place: int) -> int:
+    return min(steps, key=lambda step: abs(step - place))
 
 
 def _said(steps: Sequence[int], texts: Sequence[str]) -> tuple[Utterance, ...]:

@@ -57,7 +57,7 @@ class Judgement(Params):
         """The (lower) median of each dimension over the repeats, with the thought of the repeat nearest to it."""
         medians = {name: _median([getattr(each, name) for each in self.verdicts]) for name in DIMENSIONS}
         nearest = min(self.verdicts, key=lambda each: _distance(each, medians))
-        return nearest.model_copy(update=medians)
+        return nearest.model_copy(update=dict(medians.items()))
 
     @property
     def disagreement(self) -> float:

@@ -147,7 +147,9 @@ def shown(trajectory: Trajectory, frames: FramesConfig) -> list[tuple[int, bytes
     """Steps and JPEG images, evenly spread over those recorded, the first and the last included."""
     recorded = trajectory.frames
     count = min(frames.count, len(recorded))
-    chosen = np.unique(np.linspace(0, len(recorded) - 1, count).round().astype(int)) if recorded else []
+    if not recorded:
+        return []
+    chosen = np.unique(np.linspace(0, len(recorded) - 1, count).round().astype(int))
     return [(recorded[index].step, _scaled(recorded[index].image, frames)) for index in chosen]
 
 

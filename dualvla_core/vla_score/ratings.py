@@ -43,13 +43,14 @@ def read_human_ratings(path: Path) -> tuple[str, dict[str, dict[str, int]]]:
     rows = read_rows(path, ("trajectory", "reviewer", *DIMENSIONS))
     for line, row in enumerate(rows, 2):
         reviewer, where = (row["reviewer"] or "").strip(), f"{path.name}, line {line}"
+        rated = row["trajectory"] or ""
         if not reviewer:
             continue
-        if row["trajectory"] in ratings:
-            raise RatingsError(f"{where} rates {row['trajectory']!r} a second time; keep one row per trajectory.")
+        if rated in ratings:
+            raise RatingsError(f"{where} rates {rated!r} a second time; keep one row per trajectory.")
         reviewers.add(reviewer)
         grades = {name: grade_of(row[name], f"{where}, {name}") for name in DIMENSIONS}
-        ratings[row["trajectory"]] = {name: grade for name, grade in grades.items() if grade is not None}
+        ratings[rated] = {name: grade for name, grade in grades.items() if grade is not None}
     if not ratings:
         raise RatingsError(
             f"The ratings {path.name} name no reviewer in any of {len(rows)} rows, so none is a person's; fill in the "

@@ -161,7 +161,8 @@ def resampled_means(
     Groups that are resampled side by side need a ``stream`` each: with one they would move together.
     """
     random = np.random.default_rng([config.seed, stream])
-    return values[random.integers(0, len(values), (config.samples, len(values)))].mean(axis=1)
+    means: npt.NDArray[np.float64] = values[random.integers(0, len(values), (config.samples, len(values)))].mean(axis=1)
+    return means
 
 
 def percentiles(draws: npt.NDArray[np.float64], config: BootstrapConfig) -> Interval:

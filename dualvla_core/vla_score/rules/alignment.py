@@ -78,7 +78,7 @@ def _pursuit(
     if stated.direction is not None:
         return clip(float(stated.direction @ moved) / distance / _ALONG)
     tracks = trajectory.objects
-    if stated.thing not in tracks or "gripper" not in tracks:
+    if stated.thing is None or stated.thing not in tracks or "gripper" not in tracks:
         return None
     gaps = np.linalg.norm(tracks[stated.thing] - tracks["gripper"], axis=1)
     return clip(float(gaps[stated.step] - gaps[end]) / distance / _CLOSING)

@@ -65,7 +65,7 @@ def _claims(stated: SubTask, trajectory: Trajectory) -> list[bool]:
     if stated.stage == DONE:
         return [trajectory.success and stated.step >= _LATE * trajectory.steps]
     objects = trajectory.objects
-    if stated.thing not in objects or "gripper" not in objects:
+    if stated.thing is None or stated.thing not in objects or "gripper" not in objects:
         return []
     offset = objects[stated.thing][stated.step] - objects["gripper"][stated.step]
     return [bool(direction @ offset > 0) for direction in stated.where]

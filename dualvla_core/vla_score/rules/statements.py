@@ -105,7 +105,7 @@ def sub_tasks(reasoning: Sequence[Utterance]) -> list[SubTask]:
 
 def things_named(text: str) -> set[str]:
     """The known things a text speaks of."""
-    return THINGS.intersection(re.findall(r"[a-z]+", text.lower()))
+    return set(re.findall(r"[a-z]+", text.lower())) & THINGS
 
 
 def _sub_task(step: int, sentence: str) -> SubTask | None:
