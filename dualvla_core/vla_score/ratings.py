@@ -30,9 +30,9 @@ def ratings_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def read_human_ratings(path: Path) -> tuple[str, dict[str, dict[str, int]]]:
-    """Reviewers' names and ratings of a CSV with the columns trajectory, reviewer and the four dimensions.
+    """Reviewers' names and ratings of a CSV with the columns trajectory, reviewer, kind and the four dimensions.
 
-    A row without a reviewer is nobody's rating and is left out: a judge's proposal that nobody looked at is not human.
+    Only rows with a reviewer whose ``kind`` is ``human`` count: ratings by a model are never taken for a person's.
 
     Raises:
         RatingsError: when the file cannot be read, lacks a column, rates a trajectory twice, or holds no rating by a
@@ -40,11 +40,11 @@ def read_human_ratings(path: Path) -> tuple[str, dict[str, dict[str, int]]]:
     """
     ratings: dict[str, dict[str, int]] = {}
     reviewers = set()
-    rows = read_rows(path, ("trajectory", "reviewer", *DIMENSIONS))
+    rows = read_rows(path, ("trajectory", "reviewer", "kind", *DIMENSIONS))
     for line, row in enumerate(rows, 2):
         reviewer, where = (row["reviewer"] or "").strip(), f"{path.name}, line {line}"
         rated = row["trajectory"] or ""
-        if not reviewer:
+        if not reviewer or (row["kind"] or "").strip().lower() != "human":
             continue
         if rated in ratings:
             raise RatingsError(f"{where} rates {rated!r} a second time; keep one row per trajectory.")
@@ -53,8 +53,8 @@ def read_human_ratings(path: Path) -> tuple[str, dict[str, dict[str, int]]]:
         ratings[rated] = {name: grade for name, grade in grades.items() if grade is not None}
     if not ratings:
         raise RatingsError(
-            f"The ratings {path.name} name no reviewer in any of {len(rows)} rows, so none is a person's; fill in the "
-            "column reviewer."
+            f"None of the {len(rows)} rows of {path.name} is a person's rating; fill in the column reviewer, and the "
+            "column kind with human where a person rated."
         )
     return ", ".join(sorted(reviewers)), ratings
 

@@ -59,7 +59,9 @@ def probe(
 @app.command()
 def agreement(
     scores: Annotated[str, typer.Argument(help="Artifact score_trajectories/KEY of the judge's verdicts.")],
-    human: Annotated[Path | None, typer.Option(help="CSV of people's grades, as review.csv.")] = None,
+    human: Annotated[
+        Path | None, typer.Option(help="CSV of people's grades; docs/vla-score.md has its columns.")
+    ] = None,
     other: Annotated[str | None, typer.Option(help="Artifact of another judge's scores of the same rollouts.")] = None,
     preset: Preset = "demo",
     overrides: Overrides = [],  # noqa: B006
