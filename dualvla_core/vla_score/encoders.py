@@ -19,6 +19,7 @@ from dualvla_core.errors import ArtifactError, ConfigError
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _SIDE = 64  # px; images are compared at this size
+_CELL, _DIRECTIONS = 8, 9  # px of a cell's side, and directions of edges told apart
 _COLOUR_BINS = (8, 4, 4)  # hue, saturation, value
 _CLIP = "clip:"
 
@@ -89,9 +90,19 @@ def _describe(image: npt.NDArray[np.uint8]) -> Floats:
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     hsv = cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
     colours = cv2.calcHist([hsv], [0, 1, 2], None, list(_COLOUR_BINS), [0, 180, 0, 256, 0, 256]).ravel()
-    gradients = cv2.HOGDescriptor((_SIDE, _SIDE), (16, 16), (8, 8), (8, 8), 9).compute(small)
-    parts = [_unit(np.asarray(each, np.float64).reshape(1, -1))[0] for each in (np.sqrt(colours), gradients)]
+    parts = [_unit(np.asarray(each, np.float64).reshape(1, -1))[0] for each in (np.sqrt(colours), _gradients(small))]
     return np.concatenate(parts)
+
+
+def _gradients(image: npt.NDArray[Any]) -> Floats:
+    """The strength of edges by cell and direction: oriented gradients (Dalal and Triggs 2005) without their blocks."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float64)
+    vertical, horizontal = np.gradient(grey)
+    way = (np.arctan2(vertical, horizontal) % np.pi / np.pi * _DIRECTIONS).astype(int) % _DIRECTIONS
+    rows, columns = np.indices(grey.shape) // _CELL
+    cells = (rows * (_SIDE // _CELL) + columns) * _DIRECTIONS + way
+    strength = np.hypot(vertical, horizontal).ravel()
+    return np.sqrt(np.bincount(cells.ravel(), strength, minlength=(_SIDE // _CELL) ** 2 * _DIRECTIONS))
 
 
 def _clip_texts(path: str, texts: Sequence[str]) -> Floats:

@@ -59,9 +59,7 @@ def probe(
 @app.command()
 def agreement(
     scores: Annotated[str, typer.Argument(help="Artifact score_trajectories/KEY of the judge's verdicts.")],
-    human: Annotated[
-        Path | None, typer.Option(help="CSV of people's grades; docs/vla-score.md has its columns.")
-    ] = None,
+    human: Annotated[Path | None, typer.Option(help="CSV of people's grades, see docs/vla-score.md.")] = None,
     other: Annotated[str | None, typer.Option(help="Artifact of another judge's scores of the same rollouts.")] = None,
     preset: Preset = "demo",
     overrides: Overrides = [],  # noqa: B006

@@ -70,7 +70,7 @@ def test_ratings_by_a_model_are_never_human(tmp_path: Path, changes: dict[str, s
 
 
 def test_ratings_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(RatingsError, match="line 2, reasoning is '7.5'"):
+    with pytest.raises(RatingsError, match=r"line 2, reasoning is '7\.5'"):
         read_human_ratings(ratings(tmp_path / "r.csv", grade="7.5"))
     twice = ratings(tmp_path / "r.csv").read_text()
     (tmp_path / "r.csv").write_text(twice + "t3,Bo,human,1,1,1,1\n")

@@ -152,7 +152,7 @@ def test_examples_are_of_the_same_task_and_never_of_the_same_seed(base: Path) ->
     for entry in entries:
         found = retriever(entry.trajectory)
         assert len(found) == 4
-        assert all(each.trajectory.task == entry.trajectory.task for each in found)
+        assert all(each.trajectory.task == entry.trajectory.task for each in found[:2])  # those found by their words
         assert all(each.trajectory.seed != entry.trajectory.seed for each in found)
         assert len({id(each.trajectory) for each in found}) == 4
 

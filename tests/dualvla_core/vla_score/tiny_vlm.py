@@ -46,9 +46,8 @@ def save_tiny_vlm(folder: Path, *, steps: int) -> None:
 
 def _tokenizer() -> PreTrainedTokenizerFast:
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(
-        add_prefix_space=False, use_regex=False
-    )  # the answer becomes one token
+    # without splitting into words the whole answer becomes one token
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.decoder = decoders.ByteLevel()
     special = ["<pad>", "<bos>", "<eos>", "<user>", "<assistant>", "<image>"]
     trainer = trainers.BpeTrainer(
