@@ -74,6 +74,11 @@ def build_knowledge(
 
 
 @flow(name="kb-review", persist_result=False)
-def review_knowledge(_config: PipelineConfig, run: RunContext, base: ArtifactRef, review: str) -> ArtifactRef | Missing:
+def review_knowledge(
+    config: PipelineConfig,  # noqa: ARG001 - every flow is run with one
+    run: RunContext,
+    base: ArtifactRef,
+    review: str,
+) -> ArtifactRef | Missing:
     """Apply a person's corrections."""
     return first(collected([review_base.submit("review", run, base, review)]))

@@ -88,7 +88,8 @@ def difference(tables: Floats) -> Floats:
 
 def _chance_corrected(observed: Floats, expected: Floats) -> Floats:
     """One minus observed over expected disagreement; NaN where chance would not disagree either."""
-    return 1 - np.divide(observed, expected, out=np.full(len(observed), np.nan), where=expected > 0)
+    ratio: Floats = np.divide(observed, expected, out=np.full(len(observed), np.nan), where=expected > 0)
+    return 1 - ratio
 
 
 def compare_ratings(

@@ -102,7 +102,8 @@ def _gradients(image: npt.NDArray[Any]) -> Floats:
     rows, columns = np.indices(grey.shape) // _CELL
     cells = (rows * (_SIDE // _CELL) + columns) * _DIRECTIONS + way
     strength = np.hypot(vertical, horizontal).ravel()
-    return np.sqrt(np.bincount(cells.ravel(), strength, minlength=(_SIDE // _CELL) ** 2 * _DIRECTIONS))
+    found: Floats = np.bincount(cells.ravel(), strength, minlength=(_SIDE // _CELL) ** 2 * _DIRECTIONS)
+    return np.sqrt(found)
 
 
 def _clip_texts(path: str, texts: Sequence[str]) -> Floats:
@@ -131,7 +132,8 @@ def _clip(path: str) -> tuple[Any, Any, Any]:
         import torch  # noqa: PLC0415 - only this encoder needs them
         from transformers import CLIPModel, CLIPProcessor  # noqa: PLC0415
 
-        return torch, CLIPModel.from_pretrained(path).eval(), CLIPProcessor.from_pretrained(path)
+        model: Any = CLIPModel.from_pretrained(path)
+        return torch, model.eval(), CLIPProcessor.from_pretrained(path)
     except (ImportError, OSError, ValueError) as error:
         raise ConfigError(f"No CLIP model could be loaded from {path!r}: {str(error).splitlines()[0]}") from error
 
@@ -144,9 +146,11 @@ def _decode(jpeg: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _mean(rows: Sequence[Floats]) -> Floats:
-    return _unit(np.mean(rows, axis=0)[None])[0]
+    mean: Floats = _unit(np.mean(rows, axis=0)[None])[0]
+    return mean
 
 
 def _unit(rows: Floats) -> Floats:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    units: Floats = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return units

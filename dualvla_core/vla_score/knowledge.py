@@ -123,7 +123,7 @@ def review_knowledge_base(base: Path, review: Path, output: Path) -> Summary:
         if row is None:
             raise RatingsError(f"{where} is about {told['trajectory']!r}, which this base lacks; review its own file.")
         grades = {name: grade_of(told[name], f"{where}, {name}") for name in DIMENSIONS if row[name] is not None}
-        given = {name: grade for name, grade in grades.items() if grade is not None}
+        given: dict[str, Any] = {name: grade for name, grade in grades.items() if grade is not None}
         reviewed += 1
         changed += any(row[name] != grade for name, grade in given.items())
         row |= {**given, "reviewer": reviewer, "note": (told.get("note") or "").strip() or None}
@@ -160,7 +160,7 @@ def _diverse(trajectories: Iterator[Trajectory], size: int) -> Iterator[Trajecto
 
 
 def _proposed(number: int, row: dict[str, Any]) -> dict[str, Any]:
-    grades = {name: row[name] for name in DIMENSIONS}
+    grades: dict[str, Any] = {name: row[name] for name in DIMENSIONS}
     proposals = {f"proposed_{name}": grade for name, grade in grades.items()}
     named = {name: row[name] for name in ("trajectory", "thought", "judge")}
     return {"rollout": number, **named, **grades, **proposals, "reviewer": None, "note": None}
