@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError
 from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.episodes.config import DecodeConfig
 from dualvla_core.errors import ConfigError
-from dualvla_core.evaluation.config import MultimodalEvaluationConfig, OpenLoopConfig, RolloutConfig
+from dualvla_core.evaluation.benchmarks.config import BenchmarkConfig, QuestionSetConfig, TextJudgeConfig
+from dualvla_core.evaluation.config import OpenLoopConfig, RolloutConfig
 from dualvla_core.events.config import EventsConfig
 from dualvla_core.kinematics.config import KinematicsConfig
 from dualvla_core.models.config import ModelConfig
@@ -40,7 +41,7 @@ class DatasetConfig(Params):
 
 
 class LearningConfig(Params):
-    """The three trainings: action teacher, reasoning teacher, student."""
+    """The three trainings: action teacher, reasoning teacher, student; and the control they are measured beside."""
 
     model: ModelConfig = Field(default=ModelConfig(), description="What the policies are made of")
     specialist: TrainingConfig = Field(
@@ -56,6 +57,10 @@ class LearningConfig(Params):
         description="The DualVLA student, on pruned reasoning",
     )
     distillation: DistillationConfig = Field(default=DistillationConfig(), description="The teachers' part of its loss")
+    blind_control: bool = Field(
+        default=False,
+        description="Train the specialist once more with black images: what a policy reaches without looking",
+    )
 
 
 class EvaluationConfig(Params):
@@ -63,9 +68,11 @@ class EvaluationConfig(Params):
 
     rollouts: RolloutConfig = Field(default=RolloutConfig(), description="Closed loop in simulation")
     open_loop: OpenLoopConfig = Field(default=OpenLoopConfig(), description="Action error on held-out demonstrations")
-    questions: MultimodalEvaluationConfig = Field(
-        default=MultimodalEvaluationConfig(), description="Held-out visual questions"
+    questions: QuestionSetConfig = Field(default=QuestionSetConfig(), description="This project's visual questions")
+    benchmarks: tuple[BenchmarkConfig, ...] = Field(
+        default=(), description="Multimodal benchmarks; for those of the catalogue name and path are enough"
     )
+    judge: TextJudgeConfig | None = Field(default=None, description="Who grades free answers (MM-Vet)")
     score: ScoreConfig = Field(default=ScoreConfig(), description="The VLA Score")
 
 
@@ -77,6 +84,7 @@ class ExecutionConfig(Params):
     segment_episodes: int = Field(default=50, ge=1, description="Episodes decoded into one new segment, at most")
     episode_timeout_s: float = Field(default=600, gt=0, description="Longest time to decode one episode, s")
     training: TrainingExecution = Field(default=TrainingExecution(), description="Processes and devices of a training")
+    answer_batch: int = Field(default=16, ge=1, description="Visual questions a policy is asked at once")
     rollout_processes: int = Field(default=2, ge=1, description="Simulators that play one policy at once")
 
 

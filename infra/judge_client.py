@@ -46,13 +46,11 @@ class OpenAIChat:
     """
 
     def __init__(self, config: VlmJudgeConfig, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        if not settings.judge_base_url:
-            raise ConfigError(
-                "The vlm judge has no endpoint; set DUALVLA_JUDGE_BASE_URL, such as http://127.0.0.1:8000/v1."
-            )
+        if not settings.judge_url:
+            raise ConfigError("The vlm judge has no endpoint; set DUALVLA_JUDGE_URL, such as http://127.0.0.1:8000/v1.")
         self._config = config
-        self._url = settings.judge_base_url
-        self._key = settings.judge_api_key or SecretStr(_NO_KEY)
+        self._url = settings.judge_url
+        self._key = settings.judge_key or SecretStr(_NO_KEY)
         self._patience_s = settings.judge_patience_s
         self._sleep = sleep
         self._down: str | None = None
@@ -123,7 +121,7 @@ class OpenAIChat:
         if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
             return MissingVerdictError(f"The endpoint refused this request ({status}: {said}).")
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            self._down = f"The judge's endpoint {self._url} refuses the key ({status}); set DUALVLA_JUDGE_API_KEY."
+            self._down = f"The judge's endpoint {self._url} refuses the key ({status}); set DUALVLA_JUDGE_KEY."
         elif isinstance(error, openai.NotFoundError):
             self._down = (
                 f"The judge's endpoint {self._url} knows no model {self._config.model!r} ({said}); set score.vlm.model."

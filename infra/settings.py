@@ -22,8 +22,10 @@ class Settings(BaseSettings):
         description="API of a Prefect server to report to; unset for the embedded one.",
     )
     server_port: int = Field(default=4200, description="Preferred port of the embedded Prefect server.")
-    judge_base_url: str = Field(default="", description="Address of an OpenAI-compatible endpoint for the vlm judge.")
-    judge_api_key: SecretStr | None = Field(default=None, description="Its key; unset for servers that ask for none.")
+    judge_url: str | None = Field(
+        default=None, description="OpenAI-compatible endpoint of all judges, such as http://host/v1."
+    )
+    judge_key: SecretStr | None = Field(default=None, description="Its key; unset for servers that ask for none.")
     judge_concurrency: int = Field(default=4, ge=1, description="Trajectories the vlm judge is asked about at once.")
     judge_timeout_s: float = Field(default=120.0, gt=0, description="Longest time for one answer, s.")
     judge_patience_s: float = Field(default=900.0, ge=0, description="Longest wait for an endpoint to recover, s.")

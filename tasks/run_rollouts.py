@@ -28,7 +28,7 @@ def run_rollouts(
         )
         work = job.store.cache / "rollouts" / job.key
         work.mkdir(parents=True, exist_ok=True)
-        summary = play(config, spec, job.output, work=work, processes=processes, progress=job.progress)
+        summary = play(config, spec, job.output, job.timings, work=work, processes=processes, progress=job.progress)
         shutil.rmtree(work)
         return summary
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 
 ROLLOUTS_FILE, STEPS_FILE, FRAMES_FILE = "rollouts.parquet", "steps.parquet", "frames.arrow"
+LATENCIES_FILE = "latencies.parquet"
 OPEN_LOOP_FILE = "open_loop.parquet"
-ANSWERS_FILE, CATEGORIES_FILE = "answers.parquet", "categories.parquet"
+ANSWERS_FILE = "answers.parquet"
 
 OBJECTS = pa.list_(
     pa.struct([pa.field("name", pa.string(), False), pa.field("position", pa.list_(pa.float32()), False)])  # [3], m
@@ -37,7 +38,6 @@ STEPS = pa.schema(
         pa.field("objects", OBJECTS),  # before the action; null where the environment does not tell
         pa.field("action", pa.list_(pa.float32()), False),  # as carried out
         pa.field("reasoning", pa.string()),  # what was said at this step; null where nothing was
-        pa.field("latency_s", pa.float64()),  # s the decision took; null between decisions
         pa.field("replanned", pa.bool_(), False),  # the policy decided at this step
     ]
 )
@@ -52,6 +52,15 @@ FRAMES = pa.schema(
 )
 """A few moments per episode, the first and the last among them; one record batch per episode."""
 
+LATENCIES = pa.schema(
+    [
+        pa.field("rollout", pa.int32(), False),
+        pa.field("step", pa.int32(), False),
+        pa.field("latency_s", pa.float64(), False),  # s the decision took
+    ]
+)
+"""One row per decision. Another execution would measure others, so it lies beside the rollouts and not among them."""
+
 OPEN_LOOP = pa.schema(
     [
         pa.field("episode", pa.string(), False),
@@ -65,24 +74,16 @@ OPEN_LOOP = pa.schema(
 
 ANSWERS = pa.schema(
     [
-        pa.field("sample", pa.string(), False),
-        pa.field("category", pa.string(), False),
+        pa.field("index", pa.string(), False),
+        pa.field("item", pa.string(), False),  # what is counted: the question, or the one it is a rotation of
+        pa.field("category", pa.string()),
+        pa.field("split", pa.string()),
         pa.field("question", pa.string(), False),
         pa.field("expected", pa.string(), False),
-        pa.field("answer", pa.string(), False),
-        pa.field("correct", pa.bool_(), False),
+        pa.field("answer", pa.string()),  # null where there is no prediction
+        pa.field("understood", pa.string()),  # the option or text read out of it; null where nothing was
+        pa.field("score", pa.float64()),  # in [0, 1]; null: missing
+        pa.field("note", pa.string()),  # why nothing was understood, or why the score is missing
     ]
 )
 """One row per visual question."""
-
-CATEGORIES = pa.schema(
-    [
-        pa.field("category", pa.string(), False),
-        pa.field("questions", pa.int64(), False),
-        pa.field("correct", pa.int64(), False),
-        pa.field("accuracy", pa.float64(), False),
-        pa.field("low", pa.float64(), False),  # 95 % Wilson interval
-        pa.field("high", pa.float64(), False),
-    ]
-)
-"""Accuracy per category of questions."""

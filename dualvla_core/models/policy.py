@@ -16,14 +16,10 @@ from dualvla_core.models.dualvla import DualVLA
 
 
 class ModelPolicy:
-    """Acts with a `DualVLA`; a reasoning policy may speak before it acts, and decides by itself whether it does.
+    """Acts with a `DualVLA`; a reasoning policy may speak before it acts, and decides by itself whether it does."""
 
-    ``blind`` blackens every image: what such a policy reaches it owes to state, language and the task's prior.
-    """
-
-    def __init__(self, model: DualVLA, *, blind: bool = False) -> None:
+    def __init__(self, model: DualVLA) -> None:
         self.model = model.eval()
-        self._blind = blind
         self._generator = torch.Generator()
 
     def reset(self, seed: int) -> None:
@@ -38,28 +34,32 @@ class ModelPolicy:
         output = self.model.act(
             images[None],
             [instruction],
-            None if state is None else torch.from_numpy(np.asarray(state, np.float32))[None],
+            None if state is None else torch.tensor(state, dtype=torch.float32)[None],
             reason=self.model.policy_type in REASONING_POLICIES,
             generator=self._generator,
         )
         return Decision(output.actions[0].numpy(), output.reasoning[0] or None)
 
-    def answer(self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> list[str]:
+    def answer(
+        self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str], max_tokens: int
+    ) -> list[str]:
         """See `Answerer.answer`."""
         size = self.model.config.image_size
-        return self.model.answer(torch.stack([image_tensor([image], size) for image in images]), questions)
+        return self.model.answer(
+            torch.stack([image_tensor(list(each), size) for each in images]), questions, max_tokens
+        )
 
     def _image(self, camera: str, observation: PolicyObservation) -> NDArray[np.uint8]:
         images = observation["images"]
         for name in (camera, camera.rpartition(".")[2]):
             if name in images:
-                return np.zeros_like(images[name]) if self._blind else images[name]
+                return images[name]
         raise PolicyError(f"The policy was trained with the camera {camera!r}, the observation has {sorted(images)}.")
 
 
-def load_policy(folder: str, *, blind: bool = False) -> ModelPolicy:
+def load_policy(folder: str) -> ModelPolicy:
     """The policy of a checkpoint folder; policies of one process share its weights."""
-    return ModelPolicy(_weights(folder), blind=blind)
+    return ModelPolicy(_weights(folder))
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class MetaWorldEnvironment:
 
     @property
     def state(self) -> Action:
-        """As in `Observation`, without rendering; orientation relative to the hand pointing straight down.
+        """``[7]``; orientation relative to the hand pointing straight down, in world axes.
 
         The hand's own quaternion stays near pitch = 90 degrees, where roll and yaw are undefined and would jump.
         """
@@ -134,7 +134,7 @@ class MetaWorldEnvironment:
 
     @property
     def objects(self) -> dict[str, Vector]:
-        """As in `Observation`, without rendering."""
+        """See `Environment.objects`."""
         return {name: self._position(name) for name in ("gripper", *self._things)}
 
     def _position(self, name: str) -> Vector:

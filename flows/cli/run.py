@@ -1,9 +1,7 @@
-"""`dualvla run`, `curate`, `train` and `demo`: execute the pipeline, or say what it would execute."""
+"""`dualvla curate`, `run` and `demo`: execute the pipeline, or say what it would execute."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,23 +30,22 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(curate)
     app.command(name="run")(run_pipeline)
-    app.command()(train)
     app.command()(demo)
 
 
-def run_pipeline(
-    preset: Preset = "demo",
+def curate(
     dataset: Dataset = None,
+    preset: Preset = "paper",
     embodiment: Embodiment = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default
     dry_run: DryRun = False,
     force: Force = [],  # noqa: B006
 ) -> None:
-    """Run every stage there is, from demonstrations to the report."""
-    execute(preset, dataset, embodiment, overrides, dry_run, force)
+    """Curate a dataset: event boundaries, key-frames, pruned shards and a report."""
+    execute(preset, dataset, embodiment, overrides, dry_run, force, training=False)
 
 
-def curate(
+def run_pipeline(
     dataset: Dataset = None,
     preset: Preset = "paper",
     embodiment: Embodiment = None,
@@ -56,25 +53,18 @@ def curate(
     dry_run: DryRun = False,
     force: Force = [],  # noqa: B006
 ) -> None:
-    """Curate a dataset: event boundaries, key-frames, pruned shards and a report."""
-    execute(preset, dataset, embodiment, overrides, dry_run, force)
-
-
-def demo(dry_run: DryRun = False) -> None:
-    """The main job on this machine, from nothing: simulated demonstrations, curated end to end."""
-    execute("demo", None, None, [], dry_run, [])
-
-
-def train(
-    preset: Preset = "demo",
-    dataset: Dataset = None,
-    embodiment: Embodiment = None,
-    overrides: Overrides = [],  # noqa: B006
-    dry_run: DryRun = False,
-    force: Force = [],  # noqa: B006
-) -> None:
-    """Curate, then train specialist, generalist and DualVLA student, and measure each (needs the extra `train`)."""
+    """Curate, train specialist, generalist and DualVLA student, measure each, and report (needs the extra `train`)."""
     execute(preset, dataset, embodiment, overrides, dry_run, force, training=True)
+
+
+def demo(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few demonstrations and steps: what it does, not what it learns.")
+    ] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """The main job on this machine, from nothing: simulated demonstrations, three trainings, measures, report."""
+    execute("quick" if quick else "demo", None, None, [], dry_run, [], training=True)
 
 
 def execute(
@@ -85,7 +75,7 @@ def execute(
     dry_run: bool,
     force: list[str],
     *,
-    training: bool = False,
+    training: bool,
 ) -> None:
     """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
     options: dict[str, Any] = {}
@@ -96,58 +86,45 @@ def execute(
     config = configure(preset, overrides, options).config
     settings = Settings()
     configure_prefect(settings)
-    pipeline, run = pipeline_of(training), run_context(settings, force)
     if dry_run:
-        plan(pipeline.flow, config, run)
+        plan(pipeline_of(training), config, run_context(settings, force))
         return
     with prefect_server(settings) as server:
+        # only now: Prefect reads its server's address when it is imported, and would start a second one without it
+        pipeline, run = pipeline_of(training), run_context(settings, force)
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        result = run_flow(pipeline.flow, config, run)
-    typer.echo(pipeline.tell(run, config, settings, result))
+        report = run_flow(pipeline, config, run)
+    tell(run, config, settings, report)
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """A flow, and how its result is told."""
-
-    flow: Any
-    tell: Callable[[RunContext, PipelineConfig, Settings, Any], str]
-
-
-def pipeline_of(training: bool) -> Pipeline:
+def pipeline_of(training: bool) -> Any:
     """The flow of a command; `DependencyError` where the extra it needs is not installed."""
     from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
 
     if not training:
-        return Pipeline(curate_flow, tell_report)
+        return curate_flow
     if find_spec("torch") is None or find_spec("deepspeed") is None:
         raise DependencyError(
-            "Training needs torch and deepspeed, which are not installed; run `make train-environment`."
+            "Training needs torch and deepspeed, which are not installed: "
+            "install the extra with `pip install 'dualvla[train]'`."
         )
     from flows.train import train as train_flow  # noqa: PLC0415
 
-    return Pipeline(train_flow, tell_measures)
+    return train_flow
 
 
-def tell_report(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> str:
-    """Copy the report to where people look for it; its path."""
+def tell(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> None:
+    """Copy the report to where people look for it; print its measures and, as the last line, its path."""
     from tasks.publish_report import export_report  # noqa: PLC0415
-
-    return str(export_report(run, report, settings.root / "reports" / config.name))
-
-
-def tell_measures(
-    run: RunContext, _config: PipelineConfig, _settings: Settings, measures: dict[str, tuple[ArtifactRef, ...]]
-) -> str:
-    """Every measure of every policy, a line each."""
     from tasks.stage import open_artifacts  # noqa: PLC0415
 
-    store, lines = open_artifacts(run), []
-    for kind, refs in measures.items():
-        for ref in refs:
-            summary = store.manifest(ref).summary
-            lines += [f"  {kind:<12} {ref.stage:<26} {name:<40} {value}" for name, value in summary.items()]
-    return "\n".join(lines)
+    summary = open_artifacts(run).manifest(report).summary
+    for name, value in summary.items():
+        policy, _, measure = name.partition(".")
+        if measure and not measure.endswith(("_low", "_high")):
+            ends = [f"{summary[name + end]:.3f}" for end in ("_low", "_high") if name + end in summary]
+            typer.echo(f"  {policy:<12} {measure:<16} {value:.3f}" + (f"  [{', '.join(ends)}]" if ends else ""))
+    typer.echo(str(export_report(run, report, settings.root / "reports" / config.name)))
 
 
 def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:

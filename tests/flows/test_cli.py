@@ -103,3 +103,29 @@ def test_knowledge_bases_are_listed(home: Path) -> None:
     result = CliRunner().invoke(app, ["kb", "show"])
     assert result.exit_code == 0
     assert "knowledge base" in result.output
+
+
+def test_the_benchmarks_of_the_paper_are_listed() -> None:
+    result = CliRunner().invoke(app, ["benchmarks", "list"])
+    assert result.exit_code == 0
+    assert "MMBench_DEV_EN_V11.tsv" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["benchmarks", "score", "p.xlsx", "--data", "mine.tsv"], "'mine' is none of MMMU_DEV_VAL"),
+        (["benchmarks", "score", "p.xlsx", "--data", "mine.tsv", "--rule", "dice"], "The rule 'dice' does not fit"),
+        (["benchmarks", "show", "nothing"], "There is no artifact 'nothing'"),
+        (["compare", "one", "two"], "There is no artifact 'one'"),
+        (["results", "one"], "There is no artifact 'one'"),
+    ],
+)
+def test_a_mistake_about_results_is_one_sentence(
+    home: Path, arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["dualvla", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert sentence in capsys.readouterr().err

@@ -62,9 +62,7 @@ def make_judge(server: JudgeServer, slept: list[float], tmp_path: Path) -> Calla
     """A judge whose waiting takes no time."""
 
     def make(timeout_s: float = 5.0, patience_s: float = 900.0, **config: Any) -> VlmJudge:
-        settings = Settings(
-            judge_base_url=server.url, judge_api_key=KEY, judge_timeout_s=timeout_s, judge_patience_s=patience_s
-        )
+        settings = Settings(judge_url=server.url, judge_key=KEY, judge_timeout_s=timeout_s, judge_patience_s=patience_s)
         chosen = VlmJudgeConfig(**{"model": "judge-1"} | config)
         store = ObjectVerdictStore(LocalObjectStore(tmp_path / "store"))
         return VlmJudge(chosen, OpenAIChat(chosen, settings, sleep=slept.append), store)
@@ -311,7 +309,7 @@ def test_a_judge_that_falls_for_it_can_still_give_no_more_than_ten(
 
 
 def test_settings_hide_the_key_and_an_endpoint_is_needed() -> None:
-    assert KEY not in repr(Settings(judge_api_key=KEY))
-    assert KEY not in Settings(judge_api_key=KEY).model_dump_json()
-    with pytest.raises(ConfigError, match="DUALVLA_JUDGE_BASE_URL"):
+    assert KEY not in repr(Settings(judge_key=KEY))
+    assert KEY not in Settings(judge_key=KEY).model_dump_json()
+    with pytest.raises(ConfigError, match="DUALVLA_JUDGE_URL"):
         OpenAIChat(VlmJudgeConfig(model="x"), Settings())

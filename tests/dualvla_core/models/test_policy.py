@@ -29,13 +29,29 @@ def test_a_specialist_says_nothing(policy: DualVLA) -> None:
 
 
 def test_a_blind_policy_acts_alike_whatever_there_is_to_see(policy: DualVLA) -> None:
-    blind, actions = ModelPolicy(policy, blind=True), []
-    for value in (10, 200):
-        blind.reset(3)
-        actions.append(blind.act(observation("front", "wrist", value=value), "Open the drawer.").actions)
-    np.testing.assert_array_equal(actions[0], actions[1])
+    acting = ModelPolicy(policy)
+    sighted = policy.config
+    for blind in (True, False):
+        policy.config = sighted.model_copy(update={"blind": blind})
+        actions = []
+        for value in (10, 200):
+            acting.reset(3)
+            actions.append(acting.act(observation("front", "wrist", value=value), "Open the drawer.").actions)
+        assert np.array_equal(*actions) == blind
 
 
 def test_a_missing_camera_is_named(policy: DualVLA) -> None:
     with pytest.raises(PolicyError, match="camera 'wrist', the observation has \\['front'\\]"):
         ModelPolicy(policy).act(observation("front"), "Open the drawer.")
+
+
+def test_an_answer_does_not_depend_on_its_batch(policy: DualVLA) -> None:
+    answering = ModelPolicy(policy)
+    pictures = [np.full((48, 48, 3), level, np.uint8) for level in (10, 90, 200)]
+    questions = ["Open?", "What colour is the door?", "Which of the two is it, and why?"]
+    together = answering.answer([[each, pictures[0]] for each in pictures], questions, 5)
+    alone = [
+        answering.answer([[each, pictures[0]]], [text], 5)[0] for each, text in zip(pictures, questions, strict=True)
+    ]
+    assert together == alone
+    assert len(together) == 3

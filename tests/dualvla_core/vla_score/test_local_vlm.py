@@ -81,7 +81,7 @@ def test_the_same_model_judges_behind_an_endpoint(taught: Path, attempt: Traject
 
     with judge_server() as server:
         server.answer = answer
-        chat = OpenAIChat(config(taught), Settings(judge_base_url=server.url))
+        chat = OpenAIChat(config(taught), Settings(judge_url=server.url))
         verdict = VlmJudge(config(taught), chat, Memory()).judge(attempt).verdict
     assert (verdict.action, verdict.alignment) == (8, 5)
 
