@@ -83,12 +83,13 @@ class OpenAIChat:
         return self._completion(answer)
 
     def _request(self, system: str, turn: Sequence[Part], max_tokens: int, seed: int) -> Any:
+        messages: Any = [
+            {"role": "system", "content": system},
+            {"role": "user", "content": [_content(part) for part in turn]},
+        ]
         return self._client.chat.completions.create(
             model=self._config.model,
-            messages=[
-                {"role": "system", "content": system},
-                {"role": "user", "content": [_content(part) for part in turn]},  # type: ignore[list-item, misc]
-            ],
+            messages=messages,
             temperature=self._config.temperature,
             max_tokens=max_tokens,
             seed=seed,

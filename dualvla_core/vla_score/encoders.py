@@ -102,8 +102,8 @@ def _gradients(image: npt.NDArray[Any]) -> Floats:
     rows, columns = np.indices(grey.shape) // _CELL
     cells = (rows * (_SIDE // _CELL) + columns) * _DIRECTIONS + way
     strength = np.hypot(vertical, horizontal).ravel()
-    found: Floats = np.bincount(cells.ravel(), strength, minlength=(_SIDE // _CELL) ** 2 * _DIRECTIONS)
-    return np.sqrt(found)
+    found: Any = np.bincount(cells.ravel(), strength, minlength=(_SIDE // _CELL) ** 2 * _DIRECTIONS)
+    return np.asarray(np.sqrt(found), np.float64)
 
 
 def _clip_texts(path: str, texts: Sequence[str]) -> Floats:

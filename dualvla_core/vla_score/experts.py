@@ -20,7 +20,7 @@ from dualvla_core.evaluation.protocol import EvaluationProtocol
 from dualvla_core.evaluation.trajectory import Frame, Trajectory, Utterance, write_trajectories
 from dualvla_core.params import Params, Summary
 from dualvla_core.progress import Progress, silent
-from dualvla_core.simulation.environment import THIRD_PERSON, Observation
+from dualvla_core.simulation.environment import THIRD_PERSON, Action, Observation
 from dualvla_core.simulation.metaworld import CONTROL_HZ, MetaWorldEnvironment, ScriptedExpert
 from dualvla_core.simulation.narration import instruction_of, narrate
 from dualvla_core.simulation.phases import phases_of
@@ -111,7 +111,8 @@ def _play(
     task, seed = episode
     random = np.random.default_rng([seed, round(1000 * level)])
     environment.reset(seed)
-    moments, actions = [_seen(environment, 0)], []
+    moments = [_seen(environment, 0)]
+    actions: list[Action] = []
     while not environment.success and len(actions) < config.max_steps:
         action = expert.act(environment.privileged)
         action[:3] += random.normal(0, level, 3).astype(np.float32)

@@ -31,7 +31,7 @@ class LocalChat:
     def __init__(self, path: str) -> None:
         try:
             self._processor: Any = AutoProcessor.from_pretrained(path)  # type: ignore[no-untyped-call]
-            self._model: Any = AutoModelForImageTextToText.from_pretrained(path)
+            model: Any = AutoModelForImageTextToText.from_pretrained(path)
         except (OSError, ValueError, ImportError) as error:
             raise ConfigError(
                 f"No vision-language model could be loaded from {path!r} ({str(error).splitlines()[0]}); set "
@@ -39,7 +39,7 @@ class LocalChat:
             ) from error
         if not getattr(self._processor, "chat_template", None):
             raise ConfigError(f"The model {path!r} has no chat template, so it cannot be asked; choose another.")
-        self._model = self._model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self._model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self._turn = threading.Lock()
 
     def complete(self, system: str, turn: Sequence[Part], *, max_tokens: int, seed: int) -> Completion:

@@ -30,7 +30,8 @@ class MetaWorldBenchmark(StepBenchmark):
     """Plays the trials of a `RolloutConfig` and records them; a step of ``vla-eval`` is a decision with its actions.
 
     Rows recorded per control step: ``state`` and ``objects`` before it, ``action``, ``reasoning``, ``latency_s``,
-    ``replanned``; then one row with the last ``state`` and ``objects`` alone. The images kept go to ``<frames>/<episode id>.arrow`` (`MOMENTS`).
+    ``replanned``; then one row with the last ``state`` and ``objects`` alone. The images kept go to
+    ``<frames>/<episode id>.arrow`` (`MOMENTS`).
     """
 
     render_backends: ClassVar[frozenset[str]] = frozenset({"cpu", "gpu"})
