@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import benchmarks, compare, config, export, inspect, results, run, server
+from flows.cli import benchmarks, compare, config, export, inspect, judge, kb, results, run, server
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,8 @@ server.register(app)
 compare.register(app)
 results.register(app)
 app.add_typer(config.app, name="config")
+app.add_typer(judge.app, name="judge")
+app.add_typer(kb.app, name="kb")
 app.add_typer(benchmarks.app, name="benchmarks")
 
 

@@ -162,7 +162,7 @@ def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
     typer.echo(f"{sum(line.hit for line in lines)} hits, {sum(not line.hit for line in lines)} misses")
 
 
-def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext) -> Any:
+def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any) -> Any:
     """Run a flow with a console listening, and say per stage what was executed; returns the flow's result."""
     from prefect.task_runners import ThreadPoolTaskRunner  # noqa: PLC0415
 
@@ -175,7 +175,7 @@ def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext) -> Any:
         token = listener.set(console)
         try:
             named = pipeline.with_options(task_runner=workers, flow_run_name=f"{pipeline.name} {config.name}")
-            result = named(config, run)
+            result = named(config, run, *args)
         finally:
             listener.reset(token)
     assert not isinstance(result, Missing), "only dry runs miss"
@@ -188,10 +188,10 @@ def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext) -> Any:
 
 def run_context(settings: Settings, force: list[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
-    from flows import curate, export, train  # noqa: PLC0415
+    from flows import curate, export, judge, train  # noqa: PLC0415
     from tasks.stage import RunContext  # noqa: PLC0415
 
-    names = [stage.name for stage in (*curate.STAGES, *train.STAGES, *export.STAGES)]
+    names = [stage.name for stage in (*curate.STAGES, *train.STAGES, *export.STAGES, *judge.STAGES)]
     unknown = sorted(set(force) - set(names))
     if unknown:
         raise ConfigError(f"There is no stage {unknown[0]!r} to force; the stages are {', '.join(names)}.")

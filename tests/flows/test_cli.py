@@ -85,6 +85,29 @@ def test_a_mistake_is_one_sentence_and_exit_status_1(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["judge", "agreement", "score_trajectories/k"], "exactly one of --human and --other"),
+        (["judge", "agreement", "score_trajectories/k", "--human", "none.csv"], "There is no file none.csv"),
+        (["judge", "score"], "no rollouts in the store"),
+        (["judge", "score", "--rollouts", "train_specialist/k"], "expected STAGE/KEY with a stage of run_rollouts"),
+        (["kb", "build"], "no rollouts in the store"),
+        (["kb", "show", "build_knowledge_base/k"], "There is no artifact 'build_knowledge_base/k'"),
+    ],
+)
+def test_judging_what_is_not_there_is_refused_in_one_sentence(home: Path, arguments: list[str], told: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, ConfigError)
+    assert told in str(result.exception)
+
+
+def test_knowledge_bases_are_listed(home: Path) -> None:
+    result = CliRunner().invoke(app, ["kb", "show"])
+    assert result.exit_code == 0
+    assert "knowledge base" in result.output
+
+
 def test_the_benchmarks_of_the_paper_are_listed() -> None:
     result = CliRunner().invoke(app, ["benchmarks", "list"])
     assert result.exit_code == 0

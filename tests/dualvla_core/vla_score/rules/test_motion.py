@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualvla_core.vla_score.config import RuleJudgeConfig
-from dualvla_core.vla_score.measure import grade
-from dualvla_core.vla_score.motion import Motion, action_measures, intention_measures
+from dualvla_core.vla_score.rules.measure import grade
+from dualvla_core.vla_score.rules.motion import Motion, action_measures, course_measures
 
 SCALES = RuleJudgeConfig()
 
@@ -26,11 +26,13 @@ def action(positions: np.ndarray, max_steps: int = 200) -> dict[str, float]:
 
 
 def intention(positions: np.ndarray) -> dict[str, float]:
-    return {each.name: each.value for each in intention_measures(motion(positions), SCALES)}
+    return {each.name: each.value for each in course_measures(motion(positions), SCALES)}
 
 
 def test_a_steady_straight_motion_is_perfect() -> None:
-    assert action(straight()) == pytest.approx({"smoothness": 1, "directness": 1, "time": 1, "activity": 1})
+    assert action(straight()) == pytest.approx(
+        dict.fromkeys(("smoothness", "reversals", "activity", "directness", "time", "grasping"), 1)
+    )
     assert intention(straight()) == pytest.approx({"heading": 1, "final approach": 1, "reach": 1})
 
 
@@ -54,10 +56,31 @@ def test_time_counts_from_half_of_the_limit(limit: int, expected: float) -> None
 
 def test_idle_steps_are_those_without_hand_and_fingers() -> None:
     waiting = np.concatenate([straight(30), np.repeat(straight(30)[-1:], 30, axis=0)])
-    assert action(waiting)["activity"] == pytest.approx(0.5)
+    assert action(waiting)["activity"] == pytest.approx((0.5 - SCALES.all_idle) / (1 - SCALES.all_idle))
     grasping = np.concatenate([np.ones(31), np.linspace(1, 0, 30)])
-    measures = action_measures(motion(waiting, grasping), 200, SCALES)
-    assert measures[-1].value == pytest.approx(59 / 60)  # the first of them finds the fingers still open
+    measures = {each.name: each for each in action_measures(motion(waiting, grasping), 200, SCALES)}
+    assert measures["activity"].why == "1 of 60 steps idle"  # the first of them finds the fingers still open
+
+
+def test_turning_back_is_counted_once_a_turn() -> None:
+    forth = straight(30)
+    twice = np.concatenate([forth, forth[-2::-1], forth[1:]])
+    measures = {each.name: each for each in action_measures(motion(twice), 300, SCALES)}
+    assert measures["reversals"].why == "the hand turns back 2 times"
+    assert measures["reversals"].value == pytest.approx(1 / (1 + 2 / SCALES.half_reversals))
+    corner = np.concatenate([forth, forth[-1] + np.outer(np.linspace(0, 0.3, 31), [0, 1, 0])[1:]])
+    assert action(corner)["reversals"] == 1
+
+
+def test_grasping_and_releasing_is_free_but_fluttering_is_not() -> None:
+    once = np.repeat([1.0, 0.0, 1.0], [20, 21, 20])
+    assert _grasping(once) == 1
+    flutter = np.tile([1.0, 0.0], 31)[:61]
+    assert _grasping(flutter) == pytest.approx(1 / (1 + (59 - 2) / SCALES.half_reversals))
+
+
+def _grasping(opening: np.ndarray) -> float:
+    return {each.name: each.value for each in action_measures(motion(straight(), opening), 200, SCALES)}["grasping"]
 
 
 @pytest.mark.parametrize("positions", [np.zeros((50, 3)), straight(50, 0.0009), np.zeros((2, 3))])
@@ -107,7 +130,7 @@ def test_taking_longer_for_the_same_path_never_scores_higher(steps: int, more: i
 @given(seed=st.integers(0, 2**16))
 def test_a_random_walk_intends_less_than_a_straight_motion(seed: int) -> None:
     walk = np.random.default_rng(seed).normal(0, 0.005, (100, 3)).cumsum(axis=0)
-    assert grade(intention_measures(motion(walk), SCALES)) < 10
+    assert grade(course_measures(motion(walk), SCALES)) < 10
 
 
 @settings(deadline=None, max_examples=40)

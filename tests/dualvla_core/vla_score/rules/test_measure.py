@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dualvla_core.vla_score.measure import Measure, clip, explain, grade
+from dualvla_core.vla_score.rules.measure import Measure, clip, explain, grade
 
 
 def test_a_grade_is_the_weighted_mean_out_of_ten() -> None:

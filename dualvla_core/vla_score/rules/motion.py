@@ -1,4 +1,4 @@
-"""What the path of the hand tells about action and intention, without knowing where the objects are."""
+"""What the path of the hand tells about the quality of the actions, and of intention where no object is known."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dualvla_core.vla_score.config import RuleJudgeConfig
-from dualvla_core.vla_score.measure import Measure, clip
+from dualvla_core.vla_score.rules.measure import Measure, clip
 
 _HARDLY = 0.001  # m; a shorter path is no motion that could be judged
 _AIMLESS_HEADING = 0.5  # agreement with the heading that random actions reach
 _AIMLESS_APPROACH = 0.5  # share of approaching steps that chance gives
+_TURNED = -0.5  # cosine between the ways before and after, below which the hand has turned back
+_FREE_FLIPS = 2  # changes between opening and closing that a grasp and a release need
 
 
 @dataclass(frozen=True)
@@ -39,22 +41,29 @@ class Motion:
         """The largest distance from the start (m)."""
         return float(np.linalg.norm(self.positions - self.positions[0], axis=1).max())
 
+    @property
+    def moves(self) -> bool:
+        """Whether there is any motion to judge."""
+        return self.length >= _HARDLY
+
 
 def action_measures(motion: Motion, max_steps: int, scales: RuleJudgeConfig) -> list[Measure]:
-    """Smoothness, directness, time and activity; none of them where the hand hardly moved."""
-    if motion.length < _HARDLY:
+    """Smoothness, reversals, activity, directness, time and grasping; none of them where the hand hardly moved."""
+    if not motion.moves:
         return []
     return [
         _smoothness(motion, scales),
+        _reversals(motion, scales),
+        _activity(motion, scales),
         _directness(motion, scales),
         _time(len(motion.steps), max_steps),
-        _activity(motion, scales),
+        _grasping(motion, scales),
     ]
 
 
-def intention_measures(motion: Motion, scales: RuleJudgeConfig) -> list[Measure]:
-    """Heading, final approach and reach; none of them where the hand hardly moved."""
-    if motion.length < _HARDLY:
+def course_measures(motion: Motion, scales: RuleJudgeConfig) -> list[Measure]:
+    """Intention where no object is known: heading, final approach and reach; none where the hand hardly moved."""
+    if not motion.moves:
         return []
     return [_heading(motion, scales), _approach(motion), _reach(motion, scales)]
 
@@ -63,24 +72,48 @@ def _smoothness(motion: Motion, scales: RuleJudgeConfig) -> Measure:
     third = np.diff(motion.positions, n=3, axis=0)
     jerk = float(np.linalg.norm(third, axis=1).sum()) / motion.length
     value = 1 / (1 + (jerk / scales.half_jerk) ** 2)
-    return Measure("smoothness", value, 0.4, f"jerk {jerk:.3f} per path length")
+    return Measure("smoothness", value, 0.35, f"jerk {jerk:.3f} per path length")
 
 
-def _directness(motion: Motion, scales: RuleJudgeConfig) -> Measure:
-    value = clip(motion.farthest / motion.length / scales.direct_path)
-    return Measure("directness", value, 0.2, f"{motion.farthest:.2f} m away on a path of {motion.length:.2f} m")
-
-
-def _time(steps: int, max_steps: int) -> Measure:
-    """Full marks up to half of the steps allowed, none when all are used."""
-    return Measure("time", clip(2 * (1 - steps / max_steps)), 0.2, f"{steps} of {max_steps} steps")
+def _reversals(motion: Motion, scales: RuleJudgeConfig) -> Measure:
+    """Moments at which the hand goes back the way it came, counted once per turn."""
+    window = scales.turn_window
+    positions = motion.positions
+    middle = np.arange(window, len(positions) - window)
+    before = positions[middle] - positions[middle - window]
+    after = positions[middle + window] - positions[middle]
+    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    moving = (np.linalg.norm(before, axis=1) >= scales.still) & (np.linalg.norm(after, axis=1) >= scales.still)
+    back = moving & ((before * after).sum(axis=1) <= _TURNED * norms)
+    turns = int((np.diff(np.concatenate(([0], back.astype(int)))) == 1).sum())
+    return Measure("reversals", 1 / (1 + turns / scales.half_reversals), 0.2, f"the hand turns back {turns} times")
 
 
 def _activity(motion: Motion, scales: RuleJudgeConfig) -> Measure:
     moved = np.linalg.norm(motion.steps, axis=1) >= scales.idle_distance
     active = moved | (np.abs(np.diff(motion.opening)) >= scales.idle_opening)
-    idle = len(active) - int(active.sum())
-    return Measure("activity", float(active.mean()), 0.2, f"{idle} of {len(active)} steps idle")
+    share = float(active.mean())
+    value = clip((share - scales.all_idle) / (1 - scales.all_idle))
+    return Measure("activity", value, 0.25, f"{int((~active).sum())} of {len(active)} steps idle")
+
+
+def _directness(motion: Motion, scales: RuleJudgeConfig) -> Measure:
+    value = clip(motion.farthest / motion.length / scales.direct_path)
+    return Measure("directness", value, 0.05, f"{motion.farthest:.2f} m away on a path of {motion.length:.2f} m")
+
+
+def _time(steps: int, max_steps: int) -> Measure:
+    """Full marks up to half of the steps allowed, none when all are used."""
+    return Measure("time", clip(2 * (1 - steps / max_steps)), 0.1, f"{steps} of {max_steps} steps")
+
+
+def _grasping(motion: Motion, scales: RuleJudgeConfig) -> Measure:
+    """Grasp events: how often the fingers change between opening and closing."""
+    change = np.diff(motion.opening)
+    ways = np.sign(change[np.abs(change) >= scales.idle_opening])
+    flips = int((np.diff(ways) != 0).sum())
+    value = 1 / (1 + max(0, flips - _FREE_FLIPS) / scales.half_reversals)
+    return Measure("grasping", value, 0.05, f"the fingers change their way {flips} times")
 
 
 def _heading(motion: Motion, scales: RuleJudgeConfig) -> Measure:

@@ -11,7 +11,7 @@ from dualvla_core.evaluation.trajectory import Trajectory
 from dualvla_core.simulation.narration import motion_texts
 from dualvla_core.vla_score.config import RuleJudgeConfig
 from dualvla_core.vla_score.judge import Judge, Verdict
-from dualvla_core.vla_score.rule_judge import RuleJudge
+from dualvla_core.vla_score.rules.judge import RuleJudge
 
 MakeTrajectory = Callable[..., Trajectory]
 JUDGE: Judge = RuleJudge(RuleJudgeConfig())
@@ -25,13 +25,13 @@ def errand(steps: int = 30) -> np.ndarray:
 
 
 def judged(made: Trajectory) -> tuple[Verdict, int]:
-    verdict = JUDGE.judge(made)
+    verdict = JUDGE.judge(made).verdict
     assert verdict.alignment is not None
     return verdict, verdict.alignment
 
 
 def test_a_specialist_is_judged_by_its_motion_alone(trajectory: MakeTrajectory) -> None:
-    verdict = JUDGE.judge(trajectory(errand(), policy_type="specialist"))
+    verdict = JUDGE.judge(trajectory(errand(), policy_type="specialist")).verdict
     assert verdict.reasoning is None
     assert verdict.alignment is None
     assert verdict.action >= 9
@@ -79,7 +79,10 @@ def test_fingers_and_stillness(trajectory: MakeTrajectory, text: str, expected: 
 
 def test_a_text_counts_by_the_steps_that_follow_it(trajectory: MakeTrajectory) -> None:
     assert judged(trajectory(errand(), [(30, "Move right.")]))[1] == 0
-    assert judged(trajectory(errand(), [(22, "Move right.")]))[1] == 10  # the whole window lies before the turn
+    # the second text ends the window of the first, and both lie before the turns
+    assert judged(trajectory(errand(), [(15, "Move right."), (30, "Move forward.")]))[1] == 10
+    # nothing more is said: the text is followed for three windows, twelve of its steps to the right, twelve forward
+    assert judged(trajectory(errand(), [(18, "Move right.")]))[1] == 9  # cosine 0.71 of 0.8
 
 
 def test_texts_without_a_motion_are_not_counted(trajectory: MakeTrajectory) -> None:
@@ -87,6 +90,20 @@ def test_texts_without_a_motion_are_not_counted(trajectory: MakeTrajectory) -> N
     verdict, alignment = judged(trajectory(errand(), said))
     assert alignment == 10
     assert "1 of 2 texts state a motion" in verdict.thought
+
+
+def test_every_number_comes_with_its_evidence(trajectory: MakeTrajectory) -> None:
+    verdict, _ = judged(trajectory(errand(), [(0, "Move right."), (30, "Move forward.")]))
+    for dimension in ("action", "intention", "reasoning", "alignment"):
+        own = [each for each in verdict.evidence if each.dimension == dimension]
+        mean = sum(each.weight * each.value for each in own) / sum(each.weight for each in own)
+        assert getattr(verdict, dimension) == int(10 * mean + 0.5)
+        assert all(each.why for each in own)
+
+
+def test_other_scales_are_another_judge() -> None:
+    assert JUDGE.identity != RuleJudge(RuleJudgeConfig(still=0.01)).identity
+    assert JUDGE.identity == RuleJudge(RuleJudgeConfig()).identity
 
 
 def test_no_evidence_is_a_zero(trajectory: MakeTrajectory) -> None:
