@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import benchmarks, compare, config, export, inspect, results, run, server
+from flows.cli import benchmarks, compare, config, events, export, inspect, results, run, server
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +23,7 @@ compare.register(app)
 results.register(app)
 app.add_typer(config.app, name="config")
 app.add_typer(benchmarks.app, name="benchmarks")
+app.add_typer(events.app, name="events")
 
 
 def main() -> None:
