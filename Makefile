@@ -1,6 +1,6 @@
 # Every path is relative, so that a checkout under a folder with spaces works.
 EXTRAS_DEMO := simulation,train
-EXTRAS_TEST := dev,simulation,train
+EXTRAS_TEST := dev,simulation,train,judge
 WORKERS ?= 2
 ARGS ?=
 export PYTHON

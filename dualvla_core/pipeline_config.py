@@ -14,7 +14,8 @@ from dualvla_core.episodes.config import AnnotateConfig, DecodeConfig
 from dualvla_core.errors import ConfigError
 from dualvla_core.evaluation.benchmarks.config import BenchmarkConfig, QuestionSetConfig, TextJudgeConfig
 from dualvla_core.evaluation.config import OpenLoopConfig, RolloutConfig
-from dualvla_core.events.config import EventsConfig
+from dualvla_core.events.config import EventsConfig, EventsTrainingConfig
+from dualvla_core.exports.config import ExportConfig
 from dualvla_core.kinematics.config import KinematicsConfig
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.params import Params
@@ -107,12 +108,16 @@ class PipelineConfig(Params):
     decode: DecodeConfig = Field(default=DecodeConfig(), description="Decoding of episodes")
     annotate: AnnotateConfig = Field(default=AnnotateConfig(), description="Reasoning added to demonstrations")
     events: EventsConfig = Field(default=EventsConfig(), description="Event-boundary detection")
+    events_training: EventsTrainingConfig = Field(
+        default=EventsTrainingConfig(), description="Training and calibration of event detectors"
+    )
     kinematics: KinematicsConfig = Field(default=KinematicsConfig(), description="Velocity, acceleration, gripper")
     pruning: PruningConfig = Field(default=PruningConfig(), description="Which frames keep their reasoning")
     shards: ShardsConfig = Field(default=ShardsConfig(), description="Robot training shards")
     multimodal: MultimodalConfig = Field(default=MultimodalConfig(), description="The multimodal shard")
     statistics: StatisticsConfig = Field(default=StatisticsConfig(), description="Normalisation statistics")
     report: ReportParams = Field(default=ReportParams(), description="The report")
+    export: ExportConfig = Field(default=ExportConfig(), description="The pruned dataset for other trainers")
     learning: LearningConfig = Field(default=LearningConfig(), description="The three trainings")
     evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="How policies are measured")
     execution: ExecutionConfig = Field(default=ExecutionConfig(), description="How the work is cut and run")

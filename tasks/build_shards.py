@@ -19,7 +19,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import Job, RunContext, Work, open_artifacts, stage
 
 
-@stage("build_shards", version=2)
+@stage("build_shards", version=3)
 def build_shards(
     _run: RunContext,
     config: ShardsConfig,
@@ -27,7 +27,7 @@ def build_shards(
     decisions: ArtifactRef,
     reasoning: ArtifactRef | None = None,
 ) -> Work:
-    """The training shard of a segment: every frame and action, and reasoning where pruning kept it."""
+    """The training shard of a segment: every frame and action, and reasoning as pruning decided."""
     return Work(
         params=config.model_dump(mode="json"),
         inputs={"segment": segment, "decisions": decisions, **({"reasoning": reasoning} if reasoning else {})},

@@ -9,6 +9,11 @@ LATENCIES_FILE = "latencies.parquet"
 OPEN_LOOP_FILE = "open_loop.parquet"
 ANSWERS_FILE = "answers.parquet"
 
+OBJECTS = pa.list_(
+    pa.struct([pa.field("name", pa.string(), False), pa.field("position", pa.list_(pa.float32()), False)])  # [3], m
+)
+"""Where things are at one moment; ``gripper`` is the point between the finger tips."""
+
 ROLLOUTS = pa.schema(
     [
         pa.field("rollout", pa.int32(), False),  # row number
@@ -19,6 +24,7 @@ ROLLOUTS = pa.schema(
         pa.field("instruction", pa.string(), False),
         pa.field("policy_type", pa.string(), False),
         pa.field("final_state", pa.list_(pa.float32()), False),  # after the last step
+        pa.field("final_objects", OBJECTS),  # null where the environment does not tell
         pa.field("error", pa.string()),  # null: an episode that could not be played to its end is no row here
     ]
 )
@@ -29,6 +35,7 @@ STEPS = pa.schema(
         pa.field("rollout", pa.int32(), False),
         pa.field("step", pa.int32(), False),  # control steps since the first
         pa.field("state", pa.list_(pa.float32()), False),  # before the action
+        pa.field("objects", OBJECTS),  # before the action; null where the environment does not tell
         pa.field("action", pa.list_(pa.float32()), False),  # as carried out
         pa.field("reasoning", pa.string()),  # what was said at this step; null where nothing was
         pa.field("replanned", pa.bool_(), False),  # the policy decided at this step

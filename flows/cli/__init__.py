@@ -7,7 +7,21 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import benchmarks, compare, config, doctor, episodes, results, run, server
+from flows.cli import (
+    benchmarks,
+    compare,
+    config,
+    doctor,
+    episodes,
+    events,
+    export,
+    inspect,
+    judge,
+    kb,
+    results,
+    run,
+    server,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,13 +30,18 @@ app = typer.Typer(
     help="From raw robot demonstrations to a vision-language-action model that reasons and acts.",
 )
 run.register(app)
+inspect.register(app)
+export.register(app)
 server.register(app)
 compare.register(app)
 results.register(app)
 doctor.register(app)
 app.add_typer(config.app, name="config")
+app.add_typer(judge.app, name="judge")
+app.add_typer(kb.app, name="kb")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(episodes.app, name="episodes")
+app.add_typer(events.app, name="events")
 
 
 def main() -> None:

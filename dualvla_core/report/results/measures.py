@@ -19,7 +19,7 @@ from dualvla_core.report.context import TrainedPolicy
 from dualvla_core.report.measures import read_table
 from dualvla_core.report.results.findings import findings
 from dualvla_core.report.results.model import Measure, NamedShare, OpenLoop, PolicyResult, Results, RuleScore, Share
-from dualvla_core.vla_score.stage import VERDICTS, VERDICTS_FILE
+from dualvla_core.vla_score.recorded import VERDICTS, VERDICTS_FILE
 
 _POLICY_FILE = "config.json"
 
