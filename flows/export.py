@@ -21,6 +21,6 @@ def export(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
     if isinstance(curated, Missing):
         return curated
     exported = EXPORTS[config.export.format].submit(
-        config.name, run, config.export, curated.collection, curated.segments, curated.decisions
+        config.name, run, config.export, curated.collection, curated.segments, curated.decisions, curated.reasoning
     )
     return first(collected([exported]))

@@ -18,18 +18,28 @@ Segments: TypeAlias = tuple[ArtifactRef, ...]
 
 @stage("export_lerobot", version=1)
 def export_lerobot(
-    _run: RunContext, config: ExportConfig, collection: ArtifactRef, segments: Segments, decisions: Segments
+    _run: RunContext,
+    config: ExportConfig,
+    collection: ArtifactRef,
+    segments: Segments,
+    decisions: Segments,
+    reasoning: Segments = (),
 ) -> Work:
     """A LeRobot v3.0 dataset of every frame and action, with reasoning where pruning kept it."""
-    return _export(lerobot, config, collection, segments, decisions)
+    return _export(lerobot, config, collection, segments, decisions, reasoning)
 
 
 @stage("export_keep_ranges", version=1)
 def export_keep_ranges(
-    _run: RunContext, config: ExportConfig, collection: ArtifactRef, segments: Segments, decisions: Segments
+    _run: RunContext,
+    config: ExportConfig,
+    collection: ArtifactRef,
+    segments: Segments,
+    decisions: Segments,
+    reasoning: Segments = (),
 ) -> Work:
     """``keep_ranges.json``: per episode the ranges of frames that keep their reasoning."""
-    return _export(keep_ranges, config, collection, segments, decisions)
+    return _export(keep_ranges, config, collection, segments, decisions, reasoning)
 
 
 EXPORTS: dict[str, StageTask] = {"lerobot": export_lerobot, "keep_ranges": export_keep_ranges}
@@ -41,17 +51,25 @@ def _export(
     collection: ArtifactRef,
     segments: Segments,
     decisions: Segments,
+    reasoning: Segments,
 ) -> Work:
+    added = reasoning or (None,) * len(segments)
+
     def body(job: Job) -> Summary:
         folder: Callable[[ArtifactRef], Path] = job.store.folder
         pruned = [
-            PrunedSegment(segment.key, folder(segment), folder(verdicts))
-            for segment, verdicts in zip(segments, decisions, strict=True)
+            PrunedSegment(segment.key, folder(segment), folder(verdicts), folder(said) if said else None)
+            for segment, verdicts, said in zip(segments, decisions, added, strict=True)
         ]
         return export(config, folder(collection), pruned, job.output, job.progress)
 
     return Work(
         params=config.model_dump(mode="json"),
-        inputs={"collection": collection, "segments": segments, "decisions": decisions},
+        inputs={
+            "collection": collection,
+            "segments": segments,
+            "decisions": decisions,
+            **({"reasoning": reasoning} if reasoning else {}),
+        },
         body=body,
     )

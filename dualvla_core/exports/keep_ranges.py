@@ -27,7 +27,7 @@ def export_keep_ranges(
     trained on at all; here every frame is, and the ranges say where to reason.
     """
     ranges: dict[str, list[list[int]]] = {}
-    opened = [(pruned, Segment(pruned.segment)) for pruned in segments]
+    opened = [(pruned, Segment(pruned.segment, pruned.reasoning)) for pruned in segments]
     for done, (pruned, segment) in enumerate(opened, start=1):
         keep = kept_frames(pruned, segment)
         for row in episodes_of(params, collection, pruned.key):

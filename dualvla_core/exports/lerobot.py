@@ -50,7 +50,10 @@ def export_lerobot(
     Raises `DatasetError` for what the format cannot hold: episodes that differ in robot, rate, cameras or signals, a
     rate that is no whole number, or images with an odd side.
     """
-    opened = [(pruned, Segment(pruned.segment), episodes_of(params, collection, pruned.key)) for pruned in segments]
+    opened = [
+        (pruned, Segment(pruned.segment, pruned.reasoning), episodes_of(params, collection, pruned.key))
+        for pruned in segments
+    ]
     chosen = [(pruned, segment, rows) for pruned, segment, rows in opened if rows]
     if not chosen:
         raise DatasetError("There is no episode to export; hold out fewer, or export all.")

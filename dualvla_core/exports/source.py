@@ -18,11 +18,12 @@ from dualvla_core.schemas import COLLECTION, DECISIONS
 
 @dataclass(frozen=True)
 class PrunedSegment:
-    """A decoded segment, the key it is stored under, and the decisions about it."""
+    """A decoded segment, the key it is stored under, the decisions about it, and the reasoning added to it if any."""
 
     key: str
     segment: Path
     decisions: Path
+    reasoning: Path | None = None
 
 
 def episodes_of(params: ExportConfig, collection: Path, key: str) -> list[dict[str, Any]]:

@@ -88,7 +88,7 @@ def execute(
     execute_pipeline(lambda: pipeline_of(training), tell, config, dry_run, force)
 
 
-def dataset_options(dataset: Path | None, embodiment: str | None) -> dict[str, Any]:
+def dataset_options(dataset: str | None, embodiment: str | None) -> dict[str, Any]:
     """The configuration values that the options on the dataset stand for."""
     options: dict[str, Any] = {}
     if dataset is not None:

@@ -69,7 +69,7 @@ def test_our_own_reader_reads_it_back(make_curated: MakeCurated, tmp_path: Path)
     index = read.find(next(digest for digest, number in chosen.items() if number == 0))
     reasoning = read.signals(index).column("reasoning").to_pylist()
     step = "push on, step {}"
-    kept = {frame: [{"style": "subtask", "content": step.format(frame)}] for frame in (1, 3, 5)}
+    kept = {frame: [{"style": "subtask", "content": step.format(frame), "question": None}] for frame in (1, 3, 5)}
     assert [pieces or None for pieces in reasoning] == [kept.get(frame) for frame in range(6)]
     assert read.signals(index).column("state").equals(original.signals(0).column("state"))
     camera = "observation.images.front"

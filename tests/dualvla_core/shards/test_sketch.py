@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -25,11 +25,13 @@ def close(sketch: Sketch, values: np.ndarray, share: float) -> bool:
     return bool(abs(sketch.quantile(share) - np.quantile(ranked, share)) <= QUANTILE_ERROR * neighbours.max() + 1e-37)
 
 
+@settings(deadline=None)
 @given(NUMBERS, st.sampled_from([0.0, 0.01, 0.5, 0.99, 1.0]))
 def test_quantiles_are_within_the_stated_error(values: np.ndarray, share: float) -> None:
     assert close(of(values), values, share)
 
 
+@settings(deadline=None)
 @given(NUMBERS, st.integers(0, 200))
 def test_any_cut_gives_the_same_bins_and_quantiles(values: np.ndarray, cut: int) -> None:
     whole, first, second = of(values), of(values[:cut]), of(values[cut:])
