@@ -33,9 +33,9 @@ def score(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Score rollouts that are in the store, and write a report with a page per attempt."""
-    from flows.judge import score as flow  # noqa: PLC0415 - what only one command needs is imported there
+    run = context(force)  # Prefect reads its settings when it is first imported
+    from flows.judge import score as flow  # noqa: PLC0415
 
-    run = context(force)
     execute_judging(flow, run, (preset, overrides), named_rollouts(run, rollouts), page="scores.html")
 
 
@@ -48,12 +48,13 @@ def probe(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Plant defects in expert episodes and see which the configured judge notices (needs the extra `simulation`)."""
+    run = context(force)
     from dualvla_core.vla_score.config import ProbeConfig  # noqa: PLC0415
     from dualvla_core.vla_score.experts import ExpertsConfig  # noqa: PLC0415
     from flows.judge import probe as flow  # noqa: PLC0415
 
     experts = ExpertsConfig(episodes_per_task=episodes, first_seed=first_seed)
-    execute_judging(flow, context(force), (preset, overrides), experts, ProbeConfig(), page="probe.html")
+    execute_judging(flow, run, (preset, overrides), experts, ProbeConfig(), page="probe.html")
 
 
 @app.command()
@@ -66,14 +67,14 @@ def agreement(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Measure how far a judge agrees with people, which validates it, or with another judge, which does not."""
+    if (human is None) == (other is None):
+        raise ConfigError("Agreement is with people or with another judge; give exactly one of --human and --other.")
+    run = context(force)
     from flows.judge import Ratings  # noqa: PLC0415
     from flows.judge import agreement as flow  # noqa: PLC0415
     from infra.judge import named_artifact  # noqa: PLC0415
     from tasks.stage import open_artifacts  # noqa: PLC0415
 
-    if (human is None) == (other is None):
-        raise ConfigError("Agreement is with people or with another judge; give exactly one of --human and --other.")
-    run = context(force)
     store = open_artifacts(run)
     second = named_artifact(store, other, ("score_trajectories",)) if other is not None else None
     ratings = Ratings(human=existing(human) if human is not None else None, other=second)
