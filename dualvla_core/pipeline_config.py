@@ -15,6 +15,7 @@ from dualvla_core.errors import ConfigError
 from dualvla_core.evaluation.benchmarks.config import BenchmarkConfig, QuestionSetConfig, TextJudgeConfig
 from dualvla_core.evaluation.config import OpenLoopConfig, RolloutConfig
 from dualvla_core.events.config import EventsConfig
+from dualvla_core.exports.config import ExportConfig
 from dualvla_core.kinematics.config import KinematicsConfig
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.params import Params
@@ -102,6 +103,7 @@ class PipelineConfig(Params):
     multimodal: MultimodalConfig = Field(default=MultimodalConfig(), description="The multimodal shard")
     statistics: StatisticsConfig = Field(default=StatisticsConfig(), description="Normalisation statistics")
     report: ReportParams = Field(default=ReportParams(), description="The report")
+    export: ExportConfig = Field(default=ExportConfig(), description="The pruned dataset for other trainers")
     learning: LearningConfig = Field(default=LearningConfig(), description="The three trainings")
     evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="How policies are measured")
     execution: ExecutionConfig = Field(default=ExecutionConfig(), description="How the work is cut and run")

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import benchmarks, compare, config, judge, kb, results, run, server
+from flows.cli import benchmarks, compare, config, export, inspect, judge, kb, results, run, server
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,8 @@ app = typer.Typer(
     help="From raw robot demonstrations to a vision-language-action model that reasons and acts.",
 )
 run.register(app)
+inspect.register(app)
+export.register(app)
 server.register(app)
 compare.register(app)
 results.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,23 +79,39 @@ def execute(
     training: bool,
 ) -> None:
     """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
+    config = configure(preset, overrides, dataset_options(dataset, embodiment)).config
+    execute_pipeline(lambda: pipeline_of(training), tell, config, dry_run, force)
+
+
+def dataset_options(dataset: Path | None, embodiment: str | None) -> dict[str, Any]:
+    """The configuration values that the options on the dataset stand for."""
     options: dict[str, Any] = {}
     if dataset is not None:
         options = {"name": dataset.resolve().name, "dataset": {"path": str(dataset.resolve())}}
     if embodiment is not None:
         options.setdefault("dataset", {})["embodiment"] = embodiment
-    config = configure(preset, overrides, options).config
+    return options
+
+
+def execute_pipeline(
+    load: Callable[[], Any],
+    tell: Callable[[RunContext, PipelineConfig, Settings, Any], None],
+    config: PipelineConfig,
+    dry_run: bool,
+    force: list[str],
+) -> None:
+    """Run or plan the flow that ``load`` imports; ``tell`` prints what it came to."""
     settings = Settings()
     configure_prefect(settings)
     if dry_run:
-        plan(pipeline_of(training), config, run_context(settings, force))
+        plan(load(), config, run_context(settings, force))
         return
     with prefect_server(settings) as server:
         # only now: Prefect reads its server's address when it is imported, and would start a second one without it
-        pipeline, run = pipeline_of(training), run_context(settings, force)
+        pipeline, run = load(), run_context(settings, force)
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        report = run_flow(pipeline, config, run)
-    tell(run, config, settings, report)
+        result = run_flow(pipeline, config, run)
+    tell(run, config, settings, result)
 
 
 def pipeline_of(training: bool) -> Any:
@@ -171,10 +188,10 @@ def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any)
 
 def run_context(settings: Settings, force: list[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
-    from flows import curate, judge, train  # noqa: PLC0415
+    from flows import curate, export, judge, train  # noqa: PLC0415
     from tasks.stage import RunContext  # noqa: PLC0415
 
-    names = [stage.name for stage in (*curate.STAGES, *train.STAGES, *judge.STAGES)]
+    names = [stage.name for stage in (*curate.STAGES, *train.STAGES, *export.STAGES, *judge.STAGES)]
     unknown = sorted(set(force) - set(names))
     if unknown:
         raise ConfigError(f"There is no stage {unknown[0]!r} to force; the stages are {', '.join(names)}.")

@@ -64,6 +64,9 @@ def test_a_dry_run_of_nothing_waits_for_the_recording(home: Path) -> None:
         (["run", "--dry-run", "--force", "decode"], "There is no stage 'decode' to force; the stages are record_"),
         (["run", "--dry-run", "--set", "pruning.rule=all"], "pruning.rule = 'all'"),
         (["curate", "--dry-run", "--dataset", "nowhere"], "There is no folder"),
+        (["explain", "3"], "No curated episode begins with '3'"),
+        (["view", "3"], "No curated episode begins with '3'"),
+        (["export", "flows", "--dry-run"], "flows exists already; give a new or empty folder"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_status_1(

@@ -5,12 +5,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dualvla_core.simulation.video import VideoEncoder
+from dualvla_core.episodes.video_encoder import VideoEncoder
 
 
 def encode(path: Path) -> Path:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    encoder = VideoEncoder(path, size=64, fps=80, crf=10, gop=6)
+    encoder = VideoEncoder(path, size=(64, 64), fps=80, crf=10, gop=6)
     for length in (5, 8):
         encoder.write_episode([np.roll(noise, shift, 1) for shift in range(length)])
     encoder.close()
@@ -38,7 +38,7 @@ def test_an_episodes_packets_do_not_depend_on_its_neighbours(tmp_path: Path) -> 
 
     def packets(*episodes: list[np.ndarray]) -> list[bytes]:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.mp4"
-        encoder = VideoEncoder(path, 32, 80, 18, 10)
+        encoder = VideoEncoder(path, (32, 32), 80, 18, 10)
         for episode in episodes:
             encoder.write_episode(episode)
         encoder.close()

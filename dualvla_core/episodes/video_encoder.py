@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from dualvla_core.simulation.environment import Image
+from dualvla_core.episodes.video import Image
 
 _REPEATABLE = "threads=1:mbtree=0"
 """Told to x264 itself. With its macroblock tree, some processes gave other bytes for the same images in up to a quarter
@@ -24,13 +24,13 @@ class VideoEncoder:
 
     Args:
         path: file to write.
-        size: side of the square images (px), even.
+        size: height and width of the images (px), both even.
         fps: images per second; image ``i`` is shown from ``i / fps`` on.
         crf: constant rate factor (0 to 51).
         gop: longest distance between key-frames (images).
     """
 
-    def __init__(self, path: Path, size: int, fps: int, crf: int, gop: int) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], fps: int, crf: int, gop: int) -> None:
         self._container = av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"})
         self._stream: av.VideoStream | None = None
         self._size, self._fps, self._crf, self._gop = size, fps, crf, gop
@@ -58,7 +58,7 @@ class VideoEncoder:
         with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
             options = {"crf": str(self._crf), "bf": "0", "x264-params": _REPEATABLE}
             stream = container.add_stream("libx264", rate=self._fps, options=options)
-            stream.width = stream.height = self._size
+            stream.height, stream.width = self._size
             stream.pix_fmt = "yuv420p"
             stream.codec_context.gop_size = self._gop
             stream.codec_context.time_base = Fraction(1, self._fps)
