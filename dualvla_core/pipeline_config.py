@@ -14,7 +14,7 @@ from dualvla_core.episodes.config import DecodeConfig
 from dualvla_core.errors import ConfigError
 from dualvla_core.evaluation.benchmarks.config import BenchmarkConfig, QuestionSetConfig, TextJudgeConfig
 from dualvla_core.evaluation.config import OpenLoopConfig, RolloutConfig
-from dualvla_core.events.config import EventsConfig
+from dualvla_core.events.config import EventsConfig, EventsTrainingConfig
 from dualvla_core.exports.config import ExportConfig
 from dualvla_core.kinematics.config import KinematicsConfig
 from dualvla_core.models.config import ModelConfig
@@ -97,6 +97,9 @@ class PipelineConfig(Params):
     record: RecordConfig = Field(default=RecordConfig(), description="Recording of simulated demonstrations")
     decode: DecodeConfig = Field(default=DecodeConfig(), description="Decoding of episodes")
     events: EventsConfig = Field(default=EventsConfig(), description="Event-boundary detection")
+    events_training: EventsTrainingConfig = Field(
+        default=EventsTrainingConfig(), description="Training and calibration of event detectors"
+    )
     kinematics: KinematicsConfig = Field(default=KinematicsConfig(), description="Velocity, acceleration, gripper")
     pruning: PruningConfig = Field(default=PruningConfig(), description="Which frames keep their reasoning")
     shards: ShardsConfig = Field(default=ShardsConfig(), description="Robot training shards")

@@ -92,6 +92,18 @@ COLLECTION = pa.schema(
 BOUNDARIES = pa.schema([*_KEY, pa.field("score", pa.float32(), False)])  # in [0, 1]
 """Event-boundary score per frame, before peak picking."""
 
+EVENT_LABELS = pa.schema(
+    [
+        pa.field("episode", pa.string(), False),
+        pa.field("task", pa.string(), False),
+        pa.field("initial_condition", pa.string(), False),
+        pa.field("length", pa.int32(), False),  # frames
+        pa.field("fps", pa.float64(), False),  # Hz
+        pa.field("boundaries", pa.list_(pa.int32()), False),  # first frames of new phases, ascending
+    ]
+)
+"""Labelled event boundaries, one row per labelled episode."""
+
 KINEMATICS = pa.schema(
     [
         *_KEY,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.curate import curate_all, first
+from flows.curate import curate_all
+from flows.demonstrations import first
 from infra.manifest import ArtifactRef
 from tasks.export_dataset import EXPORTS
 from tasks.stage import Missing, RunContext, collected

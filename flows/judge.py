@@ -10,7 +10,7 @@ from dualvla_core.pipeline_config import PipelineConfig
 from dualvla_core.vla_score.config import ProbeConfig
 from dualvla_core.vla_score.experts import ExpertsConfig
 from dualvla_core.vla_score.knowledge import KnowledgeBuildConfig
-from flows.curate import first
+from flows.demonstrations import first
 from infra.manifest import ArtifactRef
 from tasks.build_knowledge_base import build_base, review_base
 from tasks.measure_agreement import measure_agreement

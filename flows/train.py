@@ -14,7 +14,8 @@ from dualvla_core.pipeline_config import PipelineConfig
 from dualvla_core.training.config import TrainingConfig
 from flows.benchmarks import STAGES as BENCHMARK_STAGES
 from flows.benchmarks import run_benchmarks
-from flows.curate import curate_all, first, publish
+from flows.curate import curate_all, publish
+from flows.demonstrations import first
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
 from tasks.distill_student import distill_student

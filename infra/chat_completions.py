@@ -41,5 +41,5 @@ def configured_judge(settings: Settings, model: str) -> ChatCompletions | None:
     """The judge at this machine's endpoint, or None where no endpoint is set."""
     if settings.judge_url is None:
         return None
-    key = settings.judge_key.get_secret_value() if settings.judge_key is not None else None
+    key = None if settings.judge_key is None else settings.judge_key.get_secret_value()
     return ChatCompletions(settings.judge_url, model, key)

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import benchmarks, compare, config, export, inspect, judge, kb, results, run, server
+from flows.cli import benchmarks, compare, config, events, export, inspect, judge, kb, results, run, server
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +25,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(judge.app, name="judge")
 app.add_typer(kb.app, name="kb")
 app.add_typer(benchmarks.app, name="benchmarks")
+app.add_typer(events.app, name="events")
 
 
 def main() -> None:

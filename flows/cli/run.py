@@ -188,10 +188,11 @@ def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any)
 
 def run_context(settings: Settings, force: list[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
-    from flows import curate, export, judge, train  # noqa: PLC0415
+    from flows import curate, events, export, judge, train  # noqa: PLC0415
     from tasks.stage import RunContext  # noqa: PLC0415
 
-    names = [stage.name for stage in (*curate.STAGES, *train.STAGES, *export.STAGES, *judge.STAGES)]
+    flows = (curate, events, train, export, judge)
+    names = [stage.name for each in flows for stage in each.STAGES]
     unknown = sorted(set(force) - set(names))
     if unknown:
         raise ConfigError(f"There is no stage {unknown[0]!r} to force; the stages are {', '.join(names)}.")

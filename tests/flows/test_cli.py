@@ -132,3 +132,29 @@ def test_a_mistake_about_results_is_one_sentence(
         main()
     assert ended.value.code == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_the_paper_preset_has_the_published_ddm_net() -> None:
+    network = configure("paper", []).config.events.ddm_net.network
+    assert (network.frames, network.width, network.map_channels[-1], network.layers, network.queries) == (
+        11,
+        512,
+        512,
+        6,
+        5,
+    )
+    assert not network.centred
+
+
+def test_a_dry_run_of_a_trained_detector_waits_for_its_own_recording(home: Path) -> None:
+    result = CliRunner().invoke(app, ["curate", "--preset", "minimal", "--dry-run", "--set", "events.detector=ddm_net"])
+    assert result.exit_code == 0, result.output
+    assert "train_event_detector" in result.output
+    assert "drawer-close 30000-30001" in result.output
+
+
+def test_a_dataset_of_ones_own_needs_labels_or_a_detector(home: Path, tmp_path: Path) -> None:
+    arguments = ["events", "train", "--dataset", str(tmp_path), "--dry-run"]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, ConfigError)
+    assert "events_training.labels" in str(result.exception)
