@@ -89,7 +89,7 @@ def named_rollouts(names: list[str]) -> tuple[ArtifactRef, ...]:
         return tuple(named_artifact(store, name, ("run_rollouts",)) for name in names)
     found = list(store.manifests("run_rollouts"))
     if not found:
-        raise ConfigError("There are no rollouts in the store; play some with `dualvla train`.")
+        raise ConfigError("There are no rollouts in the store; play some with `dualvla run`.")
     newest = max(each.request.version for each in found)
     return tuple(each.ref for each in found if each.request.version == newest)
 
