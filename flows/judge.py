@@ -5,9 +5,7 @@ from __future__ import annotations
 from itertools import repeat
 
 from prefect import flow
-from pydantic import Field
 
-from dualvla_core.params import Params
 from dualvla_core.pipeline_config import PipelineConfig
 from dualvla_core.vla_score.config import ProbeConfig
 from dualvla_core.vla_score.experts import ExpertsConfig
@@ -23,13 +21,6 @@ from tasks.stage import Missing, RunContext, collected, open_artifacts
 
 STAGES = (record_expert_trajectories, probe_judge, measure_agreement, build_base, review_base, publish_scores)
 """The stages of judging that training does not use."""
-
-
-class Ratings(Params):
-    """What a judge is compared with: one of the two."""
-
-    human: str | None = Field(default=None, description="Path of a CSV of people's grades.")
-    other: ArtifactRef | None = Field(default=None, description="Scores by another judge.")
 
 
 @flow(name="judge-score", persist_result=False)
@@ -58,10 +49,12 @@ def probe(
 
 
 @flow(name="judge-agreement", persist_result=False)
-def agreement(config: PipelineConfig, run: RunContext, scores: ArtifactRef, ratings: Ratings) -> ArtifactRef | Missing:
-    """Compare a judge's verdicts with people's, or with another judge's."""
+def agreement(
+    config: PipelineConfig, run: RunContext, scores: ArtifactRef, human: str | None, other: ArtifactRef | None
+) -> ArtifactRef | Missing:
+    """Compare a judge's verdicts with the people's in the CSV ``human``, or with ``other`` scores."""
     bootstrap = config.evaluation.score.bootstrap
-    measured = measure_agreement.submit("agreement", run, bootstrap, scores, ratings.other, ratings.human)
+    measured = measure_agreement.submit("agreement", run, bootstrap, scores, other, human)
     return first(collected([measured]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from dualvla_core.errors import ConfigError, DependencyError
 from dualvla_core.vla_score.prompt import Part, Text
@@ -31,7 +31,7 @@ class LocalChat:
     def __init__(self, path: str) -> None:
         try:
             self._processor: Any = AutoProcessor.from_pretrained(path)  # type: ignore[no-untyped-call]
-            model: Any = AutoModelForImageTextToText.from_pretrained(path)
+            model = cast("Any", AutoModelForImageTextToText.from_pretrained(path))
         except (OSError, ValueError, ImportError) as error:
             raise ConfigError(
                 f"No vision-language model could be loaded from {path!r} ({str(error).splitlines()[0]}); set "

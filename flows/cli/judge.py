@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from dualvla_core.errors import ConfigError
+from dualvla_core.vla_score.config import ProbeConfig
+from dualvla_core.vla_score.experts import ExpertsConfig
 from flows.cli.configuration import Overrides, Preset, configure
 from flows.cli.run import Force, run_context, run_flow
+from infra.artifact_store import ArtifactStore
+from infra.judge import named_artifact
+from infra.manifest import ArtifactRef
+from infra.object_store import open_store
 from infra.prefect.server import configure_prefect, prefect_server
 from infra.settings import Settings
-
-if TYPE_CHECKING:
-    from infra.manifest import ArtifactRef
-    from tasks.stage import RunContext
 
 app = typer.Typer(no_args_is_help=True, help="Judge trajectories, and judge the judge.")
 
@@ -33,10 +35,7 @@ def score(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Score rollouts that are in the store, and write a report with a page per attempt."""
-    from flows.judge import score as flow  # noqa: PLC0415 - what only one command needs is imported there
-
-    run = context(force)
-    execute_judging(flow, run, (preset, overrides), named_rollouts(run, rollouts), page="scores.html")
+    execute_judging("score", (preset, overrides, force), named_rollouts(rollouts), page="scores.html")
 
 
 @app.command()
@@ -48,12 +47,8 @@ def probe(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Plant defects in expert episodes and see which the configured judge notices (needs the extra `simulation`)."""
-    from dualvla_core.vla_score.config import ProbeConfig  # noqa: PLC0415
-    from dualvla_core.vla_score.experts import ExpertsConfig  # noqa: PLC0415
-    from flows.judge import probe as flow  # noqa: PLC0415
-
     experts = ExpertsConfig(episodes_per_task=episodes, first_seed=first_seed)
-    execute_judging(flow, context(force), (preset, overrides), experts, ProbeConfig(), page="probe.html")
+    execute_judging("probe", (preset, overrides, force), experts, ProbeConfig(), page="probe.html")
 
 
 @app.command()
@@ -66,26 +61,18 @@ def agreement(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Measure how far a judge agrees with people, which validates it, or with another judge, which does not."""
-    from flows.judge import Ratings  # noqa: PLC0415
-    from flows.judge import agreement as flow  # noqa: PLC0415
-    from infra.judge import named_artifact  # noqa: PLC0415
-    from tasks.stage import open_artifacts  # noqa: PLC0415
-
     if (human is None) == (other is None):
         raise ConfigError("Agreement is with people or with another judge; give exactly one of --human and --other.")
-    run = context(force)
-    store = open_artifacts(run)
-    second = named_artifact(store, other, ("score_trajectories",)) if other is not None else None
-    ratings = Ratings(human=existing(human) if human is not None else None, other=second)
+    file, store = existing(human) if human is not None else None, artifacts()
     first = named_artifact(store, scores, ("score_trajectories",))
-    execute_judging(flow, run, (preset, overrides), first, ratings, page="agreement.html")
+    second = named_artifact(store, other, ("score_trajectories",)) if other is not None else None
+    execute_judging("agreement", (preset, overrides, force), first, file, second, page="agreement.html")
 
 
-def context(force: list[str]) -> RunContext:
-    """The run context of this machine, with Prefect made ready."""
+def artifacts() -> ArtifactStore:
+    """This machine's artifacts, without Prefect."""
     settings = Settings()
-    configure_prefect(settings)
-    return run_context(settings, force)
+    return ArtifactStore(open_store(settings.store_uri, settings.s3_endpoint), settings.cache)
 
 
 def existing(path: Path) -> str:
@@ -95,34 +82,33 @@ def existing(path: Path) -> str:
     return str(path.resolve())
 
 
-def named_rollouts(run: RunContext, names: list[str]) -> tuple[ArtifactRef, ...]:
-    """The rollouts named, or all that are in the store. Raises `ConfigError` when there are none."""
-    from infra.judge import named_artifact  # noqa: PLC0415
-    from tasks.run_rollouts import run_rollouts  # noqa: PLC0415
-    from tasks.stage import open_artifacts  # noqa: PLC0415
-
-    store = open_artifacts(run)
+def named_rollouts(names: list[str]) -> tuple[ArtifactRef, ...]:
+    """The rollouts named, or all of the newest version in the store. Raises `ConfigError` when there are none."""
+    store = artifacts()
     if names:
         return tuple(named_artifact(store, name, ("run_rollouts",)) for name in names)
-    found = [each for each in store.manifests("run_rollouts") if each.request.version == run_rollouts.version]
+    found = list(store.manifests("run_rollouts"))
     if not found:
-        raise ConfigError("There are no rollouts in the store; play some with `dualvla train`.")
-    return tuple(each.ref for each in found)
+        raise ConfigError("There are no rollouts in the store; play some with `dualvla run`.")
+    newest = max(each.request.version for each in found)
+    return tuple(each.ref for each in found if each.request.version == newest)
 
 
-def execute_judging(pipeline: Any, run: RunContext, told: tuple[str, list[str]], *args: Any, page: str) -> None:
+def execute_judging(name: str, told: tuple[str, list[str], list[str]], *args: Any, page: str) -> None:
     """Run a flow of `flows.judge` and copy what it made to where people look for it; its page's path is printed."""
-    from tasks.stage import open_artifacts  # noqa: PLC0415
-
-    settings, config = Settings(), configure(*told).config
+    preset, overrides, force = told
+    settings, config = Settings(), configure(preset, overrides).config
+    configure_prefect(settings)
     with prefect_server(settings) as server:
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        result: ArtifactRef = run_flow(pipeline, config, run, *args)
-    store = open_artifacts(run)
-    folder = settings.root / "reports" / pipeline.name
+        from flows import judge as flows_of_judging  # noqa: PLC0415 - Prefect reads its server's address when imported
+
+        pipeline = getattr(flows_of_judging, name)
+        result: ArtifactRef = run_flow(pipeline, config, run_context(settings, force), *args)
+    store, folder = artifacts(), settings.root / "reports" / pipeline.name
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(store.folder(result), folder)
-    for name, value in store.manifest(result).summary.items():
-        typer.echo(f"  {name:<26} {value}")
+    for quantity, value in store.manifest(result).summary.items():
+        typer.echo(f"  {quantity:<26} {value}")
     typer.echo(f"{result}")
     typer.echo(str(folder / page))

@@ -9,9 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dualvla_core.vla_score.judge import DIMENSIONS
+from dualvla_core.vla_score.knowledge import KnowledgeBuildConfig, read_knowledge_base
 from flows.cli.configuration import Overrides, Preset
-from flows.cli.judge import Rollouts, context, execute_judging, existing, named_rollouts
+from flows.cli.judge import Rollouts, artifacts, execute_judging, existing, named_rollouts
 from flows.cli.run import Force
+from infra.judge import KNOWLEDGE_STAGES, named_artifact
 
 app = typer.Typer(no_args_is_help=True, help="The judge's knowledge base.")
 
@@ -27,14 +30,8 @@ def build(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Choose diverse attempts from the store and have the configured judge propose grades."""
-    from dualvla_core.vla_score.knowledge import KnowledgeBuildConfig  # noqa: PLC0415
-    from flows.judge import build_knowledge  # noqa: PLC0415
-
-    run = context(force)
     wanted = KnowledgeBuildConfig(size=size)
-    execute_judging(
-        build_knowledge, run, (preset, overrides), named_rollouts(run, rollouts), wanted, page="review.html"
-    )
+    execute_judging("build_knowledge", (preset, overrides, force), named_rollouts(rollouts), wanted, page="review.html")
 
 
 @app.command()
@@ -44,13 +41,8 @@ def review(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Apply a person's corrections; the result is a new version of the base."""
-    from flows.judge import review_knowledge  # noqa: PLC0415
-    from infra.judge import KNOWLEDGE_STAGES, named_artifact  # noqa: PLC0415
-    from tasks.stage import open_artifacts  # noqa: PLC0415
-
-    run, file = context(force), existing(csv)
-    ref = named_artifact(open_artifacts(run), base, KNOWLEDGE_STAGES)
-    execute_judging(review_knowledge, run, ("demo", []), ref, file, page="review.html")
+    ref, file = named_artifact(artifacts(), base, KNOWLEDGE_STAGES), existing(csv)
+    execute_judging("review_knowledge", ("demo", [], force), ref, file, page="review.html")
 
 
 @app.command()
@@ -58,12 +50,7 @@ def show(
     base: Annotated[str | None, typer.Argument(help="Artifact of a base; without it, all are listed.")] = None,
 ) -> None:
     """List the knowledge bases in the store, or the attempts of one."""
-    from dualvla_core.vla_score.judge import DIMENSIONS  # noqa: PLC0415
-    from dualvla_core.vla_score.knowledge import read_knowledge_base  # noqa: PLC0415
-    from infra.judge import KNOWLEDGE_STAGES, named_artifact  # noqa: PLC0415
-    from tasks.stage import open_artifacts  # noqa: PLC0415
-
-    store = open_artifacts(context([]))
+    store = artifacts()
     if base is None:
         table = Table("knowledge base", "attempts", "reviewed")
         for stage in KNOWLEDGE_STAGES:
