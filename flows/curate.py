@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import repeat
-from pathlib import Path
 
 from prefect import flow
 
 from dualvla_core.pipeline_config import PipelineConfig
+from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_multimodal_shard, build_shards
 from tasks.compute_kinematics import compute_kinematics
@@ -92,18 +92,19 @@ def curate_all(run: RunContext, config: PipelineConfig) -> tuple[CurationArtifac
         dataset = recorded if isinstance(recorded, Missing) else recorded_dataset(config.name, recorded[0])
     else:
         dataset = DatasetSource(
-            name=Path(config.dataset.path).resolve().name,
+            name=config.dataset.path.rstrip("/").rpartition("/")[2],
             path=config.dataset.path,
             embodiment=config.dataset.embodiment,
         )
     return curate_dataset(run, config, dataset, multimodal)
 
 
-@flow(name="curate", persist_result=False)
-def curate(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
+@flow(name="curate", flow_run_name="curate {config.name}", persist_result=False)
+def curate(config: PipelineConfig, run: RunContext | None = None) -> ArtifactRef | Missing:
     """From demonstrations to pruned shards and a report, which is returned."""
-    _, report = curate_all(run, config)
-    return first(collected([report]))
+    with recorded("curate", config, run) as context:
+        _, report = curate_all(context, config)
+        return first(collected([report]))
 
 
 def first(refs: tuple[ArtifactRef, ...] | Missing) -> ArtifactRef | Missing:

@@ -9,6 +9,7 @@ from prefect import flow
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.curate import curate_all, first
+from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
 from tasks.distill_student import distill_student
@@ -81,9 +82,15 @@ def evaluate_policy(
     return measures
 
 
-@flow(name="train", persist_result=False)
-def train(config: PipelineConfig, run: RunContext) -> dict[PolicyType, tuple[ArtifactRef, ...]] | Missing:
+@flow(name="train", flow_run_name="train {config.name}", persist_result=False)
+def train(config: PipelineConfig, run: RunContext | None = None) -> dict[PolicyType, tuple[ArtifactRef, ...]] | Missing:
     """Curate, train the three policies, measure each; returns each policy's measures."""
+    with recorded("train", config, run) as context:
+        return train_all(context, config)
+
+
+def train_all(run: RunContext, config: PipelineConfig) -> dict[PolicyType, tuple[ArtifactRef, ...]] | Missing:
+    """Curation, training, measures."""
     curated, report = curate_all(run, config)
     if isinstance(curated, Missing):
         return first_missing(train_specialist.submit("action teacher", run, curated))

@@ -163,6 +163,33 @@ class ArtifactStore:
                 self._verified.add(f"{ref}{ref.digest}")
         return folder
 
+    def verify(self, manifest: Manifest) -> tuple[str, ...]:
+        """Read a payload from the store itself, past any copy; the keys of the objects that are gone or differ.
+
+        A damaged artifact is withdrawn, so that the next run computes it anew.
+        """
+        name_of = artifact_prefix(manifest.request.stage, manifest.key)
+        damaged = []
+        for name, entry in manifest.files.items():
+            key = f"{name_of}/{manifest.attempt}/{name}"
+            if self._digest_of(key) != entry.digest:
+                damaged.append(key)
+        if damaged:
+            self.objects.delete(f"{name_of}/manifest.json")
+        return tuple(damaged)
+
+    def _digest_of(self, key: str) -> str:
+        """The digest of an object's bytes; empty where there is none."""
+        path = self.objects.local_path(key)
+        try:
+            if path is not None:
+                return digest_file(path) if path.is_file() else ""
+            with self.draft() as folder:
+                self.objects.get_file(key, folder / "object")
+                return digest_file(folder / "object")
+        except MissingObjectError:
+            return ""
+
     def _fetch(self, manifest: Manifest, prefix: str) -> Path:
         folder = self.cache / "payloads" / manifest.request.stage / manifest.key / manifest.digest
         for name, entry in manifest.files.items():

@@ -17,7 +17,7 @@ from tasks.dataset import DatasetSource
 from tasks.stage import Job, RunContext, Work, stage
 
 
-@stage("decode_episodes", version=1)
+@stage("decode_episodes", version=1, limit="decode")
 def decode_episodes(
     _run: RunContext,
     config: DecodeConfig,

@@ -9,7 +9,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import RunContext, Work, stage
 
 
-@stage("score_trajectories", version=1)
+@stage("score_trajectories", version=1, limit="judge")
 def score_trajectories(_run: RunContext, config: ScoreConfig, rollouts: ArtifactRef, policy_type: PolicyType) -> Work:
     """DualVLA Eq. 8 per trajectory, by the branch of the recorded policy type."""
     return Work(

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import config, run, server
+from flows.cli import artifacts, config, run, runs, server
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,7 +16,9 @@ app = typer.Typer(
     help="From raw robot demonstrations to a vision-language-action model that reasons and acts.",
 )
 run.register(app)
+runs.register(app)
 server.register(app)
+app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(config.app, name="config")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,9 @@ import typer
 from dualvla_core.errors import ConfigError, DependencyError
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.cli.configuration import Overrides, Preset, configure
+from flows.cli.tables import print_wide
 from infra.prefect.server import configure_prefect, prefect_server
+from infra.run_record import new_run_id, uses
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
     from tasks.stage import RunContext
 
 Dataset = Annotated[
-    Path | None, typer.Option(help="Folder of a LeRobot dataset; without it, demonstrations are recorded.")
+    str | None,
+    typer.Option(help="Folder or s3:// address of a LeRobot dataset; without it, demonstrations are recorded."),
 ]
 Embodiment = Annotated[str | None, typer.Option(help="Shipped embodiment or path of a YAML; otherwise by robot type.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print hit or miss per stage, and why; execute nothing.")]
@@ -74,32 +78,34 @@ def train(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Curate, then train specialist, generalist and DualVLA student, and measure each (needs the extra `train`)."""
-    execute(preset, dataset, embodiment, overrides, dry_run, force, training=True)
+    execute(preset, dataset, embodiment, overrides, dry_run, force, flow="train")
 
 
 def execute(
     preset: str,
-    dataset: Path | None,
+    dataset: str | None,
     embodiment: str | None,
     overrides: list[str],
     dry_run: bool,
     force: list[str],
     *,
-    training: bool = False,
+    flow: str = "curate",
 ) -> None:
     """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
-    options: dict[str, Any] = {}
-    if dataset is not None:
-        options = {"name": dataset.resolve().name, "dataset": {"path": str(dataset.resolve())}}
-    if embodiment is not None:
-        options.setdefault("dataset", {})["embodiment"] = embodiment
-    config = configure(preset, overrides, options).config
+    config = configure(preset, overrides, dataset_options(dataset, embodiment)).config
     settings = Settings()
     configure_prefect(settings)
-    pipeline, run = pipeline_of(training), run_context(settings, force)
+    run = run_context(settings, force)
     if dry_run:
-        plan(pipeline.flow, config, run)
+        plan(pipeline_of(flow), config, run)
         return
+    launch(flow, config, run, settings)
+
+
+def launch(flow: str, config: PipelineConfig, run: RunContext, settings: Settings) -> None:
+    """Run a flow to its end, and print what it came to."""
+    pipeline = pipeline_of(flow)
+    run = run.model_copy(update={"id": new_run_id(flow, config.name, datetime.now(UTC))})
     with prefect_server(settings) as server:
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
         result = run_flow(pipeline.flow, config, run)
@@ -114,11 +120,11 @@ class Pipeline:
     tell: Callable[[RunContext, PipelineConfig, Settings, Any], str]
 
 
-def pipeline_of(training: bool) -> Pipeline:
-    """The flow of a command; `DependencyError` where the extra it needs is not installed."""
+def pipeline_of(flow: str) -> Pipeline:
+    """The flow of a name; `DependencyError` where the extra it needs is not installed."""
     from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
 
-    if not training:
+    if flow == curate_flow.name:
         return Pipeline(curate_flow, tell_report)
     if find_spec("torch") is None or find_spec("deepspeed") is None:
         raise DependencyError(
@@ -150,60 +156,64 @@ def tell_measures(
     return "\n".join(lines)
 
 
-def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
+def plan(pipeline: Pipeline, config: PipelineConfig, run: RunContext) -> None:
     """Print what a run would do, without a server and without executing anything."""
-    from rich.console import Console  # noqa: PLC0415
-
     from flows.cli.console import plan_table  # noqa: PLC0415
     from tasks.stage import PlanLine, dry_run_plan  # noqa: PLC0415
 
     lines: list[PlanLine] = []
     token = dry_run_plan.set(lines)
     try:
-        pipeline.fn(config, run)
+        pipeline.flow.fn(config, run)
     finally:
         dry_run_plan.reset(token)
-    console = Console()
-    (console if console.is_terminal else Console(width=140)).print(plan_table(lines))
+    print_wide(plan_table(lines))
     typer.echo(f"{sum(line.hit for line in lines)} hits, {sum(not line.hit for line in lines)} misses")
 
 
-def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext) -> Any:
+def run_flow(flow: Any, config: PipelineConfig, run: RunContext) -> Any:
     """Run a flow with a console listening, and say per stage what was executed; returns the flow's result."""
-    from prefect.task_runners import ThreadPoolTaskRunner  # noqa: PLC0415
+    from prefect import tags  # noqa: PLC0415
 
     from flows.cli.console import RunConsole, describe  # noqa: PLC0415
+    from flows.recorded import counts  # noqa: PLC0415
     from tasks.progress import listener  # noqa: PLC0415
-    from tasks.stage import Missing  # noqa: PLC0415
+    from tasks.stage import Missing, open_artifacts  # noqa: PLC0415
 
-    workers = ThreadPoolTaskRunner[Any](max_workers=config.execution.workers)
-    with RunConsole() as console:
+    with RunConsole() as console, tags("dualvla", f"data:{config.name}"):
         token = listener.set(console)
         try:
-            named = pipeline.with_options(task_runner=workers, flow_run_name=f"{pipeline.name} {config.name}")
-            result = named(config, run)
+            result = flow(config, run)
         finally:
             listener.reset(token)
     assert not isinstance(result, Missing), "only dry runs miss"
-    executed = sum(count.executed for count in console.counts.values())
-    for stage, count in console.counts.items():
-        typer.echo(f"  {stage:<26} {describe(count)}")
-    typer.echo(f"Executed {executed} pieces of work." if executed else "Nothing was executed: every result was cached.")
+    used = counts(list(uses(open_artifacts(run).objects, run.id)))
+    for stage, (executed, reused) in used.items():
+        typer.echo(f"  {stage:<26} {describe(executed, reused)}")
+    made = sum(executed for executed, _ in used.values())
+    typer.echo(f"Executed {made} pieces of work." if made else "Nothing was executed: every result was cached.")
     return result
 
 
 def run_context(settings: Settings, force: list[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
     from flows import curate, train  # noqa: PLC0415
-    from tasks.stage import RunContext  # noqa: PLC0415
+    from flows.recorded import here  # noqa: PLC0415
 
     names = [stage.name for stage in (*curate.STAGES, *train.STAGES)]
     unknown = sorted(set(force) - set(names))
     if unknown:
         raise ConfigError(f"There is no stage {unknown[0]!r} to force; the stages are {', '.join(names)}.")
-    return RunContext(
-        store_uri=settings.store_uri,
-        s3_endpoint=settings.s3_endpoint,
-        cache=str(settings.cache),
-        force=tuple(sorted(force)),
-    )
+    return here(settings).model_copy(update={"force": tuple(sorted(force))})
+
+
+def dataset_options(dataset: str | None, embodiment: str | None) -> dict[str, Any]:
+    """The options of a command as configuration values; a local folder becomes absolute."""
+    options: dict[str, Any] = {}
+    if dataset is not None:
+        remote = "://" in dataset
+        path = dataset.rstrip("/") if remote else str(Path(dataset).expanduser().resolve())
+        options = {"name": path.rpartition("/")[2], "dataset": {"path": path}}
+    if embodiment is not None:
+        options.setdefault("dataset", {})["embodiment"] = embodiment
+    return options
