@@ -95,19 +95,25 @@ def execute(
     config = configure(preset, overrides, dataset_options(dataset, embodiment)).config
     settings = Settings()
     configure_prefect(settings)
-    run = run_context(settings, force)
+    require_extras(flow)
     if dry_run:
-        plan(pipeline_of(flow), config, run)
-        return
-    launch(flow, config, run, settings)
+        plan(pipeline_of(flow), config, run_context(settings, force))
+    else:
+        launch(flow, config, settings, force=force)
 
 
-def launch(flow: str, config: PipelineConfig, run: RunContext, settings: Settings) -> None:
-    """Run a flow to its end, and print what it came to."""
-    pipeline = pipeline_of(flow)
-    run = run.model_copy(update={"id": new_run_id(flow, config.name, datetime.now(UTC))})
+def launch(
+    flow: str, config: PipelineConfig, settings: Settings, *, force: list[str] | None = None, resumes: str | None = None
+) -> None:
+    """Run a flow to its end, and print what it came to.
+
+    The server comes first: Prefect reads its address when it is imported, and never again.
+    """
     with prefect_server(settings) as server:
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
+        pipeline = pipeline_of(flow)
+        named = {"id": new_run_id(flow, config.name, datetime.now(UTC)), "resumes": resumes}
+        run = run_context(settings, force or []).model_copy(update=named)
         result = run_flow(pipeline.flow, config, run)
     typer.echo(pipeline.tell(run, config, settings, result))
 
@@ -120,16 +126,20 @@ class Pipeline:
     tell: Callable[[RunContext, PipelineConfig, Settings, Any], str]
 
 
-def pipeline_of(flow: str) -> Pipeline:
-    """The flow of a name; `DependencyError` where the extra it needs is not installed."""
-    from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
-
-    if flow == curate_flow.name:
-        return Pipeline(curate_flow, tell_report)
-    if find_spec("torch") is None or find_spec("deepspeed") is None:
+def require_extras(flow: str) -> None:
+    """Raise `DependencyError` where the extra that a flow needs is not installed."""
+    if flow != "curate" and (find_spec("torch") is None or find_spec("deepspeed") is None):
         raise DependencyError(
             "Training needs torch and deepspeed, which are not installed; run `make train-environment`."
         )
+
+
+def pipeline_of(flow: str) -> Pipeline:
+    """The flow of a name."""
+    if flow == "curate":
+        from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
+
+        return Pipeline(curate_flow, tell_report)
     from flows.train import train as train_flow  # noqa: PLC0415
 
     return Pipeline(train_flow, tell_measures)

@@ -9,10 +9,9 @@ from rich.table import Column, Table
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.cli.run import launch
+from flows.cli.run import launch, require_extras
 from flows.cli.store import settled_store
 from flows.cli.tables import print_wide
-from infra.prefect.server import configure_prefect
 from infra.run_record import RunRecord, describe_state, find_run, runs, uses
 from infra.settings import Settings
 
@@ -58,11 +57,9 @@ def show(run: Run = "last") -> None:
 def resume(run: Run = "last") -> None:
     """Run the same configuration again: only what is not committed is executed, on this or any other machine."""
     settings = Settings()
-    configure_prefect(settings)
     record = find_run(settled_store(settings).objects, run)
-    from flows.recorded import here  # noqa: PLC0415 - Prefect is imported after it is configured
-
-    launch(record.flow, config_of(record), here(settings).model_copy(update={"resumes": record.id}), settings)
+    require_extras(record.flow)
+    launch(record.flow, config_of(record), settings, resumes=record.id)
 
 
 def config_of(record: RunRecord) -> PipelineConfig:
