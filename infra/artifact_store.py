@@ -52,11 +52,13 @@ class ArtifactStore:
     """Finds, commits and opens artifacts.
 
     ``cache`` is a local folder for drafts and for copies of remote payloads; it may be deleted at any time.
+    ``s3_endpoint`` is where buckets are looked for, and ``run`` the run that asks.
     """
 
-    def __init__(self, store: ObjectStore, cache: Path) -> None:
+    def __init__(self, store: ObjectStore, cache: Path, s3_endpoint: str | None = None, run: str = "") -> None:
         self.objects = store
         self.cache = cache
+        self.s3_endpoint, self.run = s3_endpoint, run
         self._verified: set[str] = set()
         self._lock = threading.Lock()
 

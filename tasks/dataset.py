@@ -10,6 +10,7 @@ from dualvla_core.episodes.file_digests import FileDigests, dataset_files_digest
 from dualvla_core.errors import DatasetError
 from dualvla_core.params import Params
 from infra.artifact_store import ArtifactStore
+from infra.dataset_snapshot import dataset_snapshot
 from infra.digests import digest_file, digest_json
 from infra.manifest import ArtifactRef
 
@@ -18,7 +19,7 @@ class DatasetSource(Params):
     """A dataset by path or by artifact; exactly one of the two."""
 
     name: str = Field(description="Name of the dataset, as runs and reports show it.")
-    path: str | None = Field(default=None, description="Folder of the dataset.")
+    path: str | None = Field(default=None, description="Folder or s3:// address of the dataset.")
     recorded: ArtifactRef | None = Field(default=None, description="Recorded demonstrations.")
     embodiment: str | None = Field(default=None, description="Shipped embodiment, or path of a YAML file.")
 
@@ -26,12 +27,19 @@ class DatasetSource(Params):
         """Where the dataset can be read; `DatasetError` if there is no such folder."""
         if self.recorded is not None:
             return store.folder(self.recorded) / "demonstrations"
+        if self.is_remote:
+            return dataset_snapshot(self.path or "", store.s3_endpoint, store.cache, store.run)
         folder = Path(self.path or "")
         if not folder.is_dir():
             raise DatasetError(
                 f"There is no folder {str(folder)!r}; give the dataset folder that holds meta/info.json."
             )
         return folder
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the dataset lies in a bucket."""
+        return "://" in (self.path or "")
 
     def inputs(self) -> dict[str, ArtifactRef]:
         """The artifact it was recorded into, if any."""
@@ -60,7 +68,8 @@ class DatasetSource(Params):
         return FileDigests.load(self._memo(store))
 
     def _memo(self, store: ArtifactStore) -> Path:
-        return store.cache / "file_digests" / f"{digest_json(str(self.folder(store).resolve()))[:20]}.json"
+        place = self.path if self.is_remote else str(self.folder(store).resolve())
+        return store.cache / "file_digests" / f"{digest_json(place)[:20]}.json"
 
 
 def recorded_dataset(name: str, artifact: ArtifactRef) -> DatasetSource:

@@ -61,7 +61,7 @@ class RunContext(Params):
 @functools.cache
 def open_artifacts(run: RunContext) -> ArtifactStore:
     """The artifact store of a run."""
-    return ArtifactStore(open_store(run.store_uri, run.s3_endpoint), Path(run.cache))
+    return ArtifactStore(open_store(run.store_uri, run.s3_endpoint), Path(run.cache), run.s3_endpoint, run.id)
 
 
 @dataclass(frozen=True)

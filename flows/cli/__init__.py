@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import artifacts, config, run, runs, server
+from flows.cli import artifacts, config, deploy, run, runs, server
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 run.register(app)
 runs.register(app)
+deploy.register(app)
 server.register(app)
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(config.app, name="config")

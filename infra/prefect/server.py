@@ -117,6 +117,28 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
+def require_server(settings: Settings) -> PrefectServer:
+    """The server that runs already, for commands that are pointless with one that stops at their end.
+
+    Raises `DependencyError` where there is none.
+    """
+    configure_prefect(settings)
+    if settings.prefect_api_url:
+        server = PrefectServer(settings.prefect_api_url, settings.prefect_api_url.removesuffix("/api"))
+        if not _is_healthy(server.api_url):
+            raise DependencyError(
+                f"No Prefect server answers at {server.api_url}; start it or correct PREFECT_API_URL."
+            )
+        return server
+    found = _running_here(settings.root / "prefect" / "server.json")
+    if found is None:
+        raise DependencyError(
+            "No Prefect server runs here; start one with `dualvla ui`, or set PREFECT_API_URL to another machine's."
+        )
+    os.environ["PREFECT_API_URL"] = found.api_url
+    return found
+
+
 @contextmanager
 def prefect_server(settings: Settings) -> Iterator[PrefectServer]:
     """The server for the duration of a block; an embedded one that was started for it is stopped again."""
@@ -133,12 +155,12 @@ def prefect_server(settings: Settings) -> Iterator[PrefectServer]:
         yield found
     finally:
         if process is not None:
-            _drain()
+            drain()
             _stop(process)
         os.environ.pop("PREFECT_API_URL", None)
 
 
-def _drain() -> None:
+def drain() -> None:
     """Let Prefect's background threads hand over what they hold: without a server they would retry for a minute."""
     from prefect.events.worker import EventsWorker  # noqa: PLC0415 - prefect takes 2 s to import
     from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
