@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from prefect import flow, get_run_logger
 from prefect.deployments import run_deployment
 from prefect.events import emit_event
+from prefect.runtime import flow_run
 
 from dualvla_core import schemas
 from dualvla_core.pipeline_config import PipelineConfig
@@ -26,7 +27,12 @@ ARRIVED = "dualvla.demonstrations.arrived"
 """The event; its payload is ``{"dataset": URI}`` and its resource is the dataset."""
 
 
-@flow(name="arrivals", flow_run_name="arrivals {dataset}", persist_result=False)
+def _named(flow_name: str) -> str:
+    """A run's name: what it does, and the last part of the dataset's address."""
+    return f"{flow_name} {str(flow_run.parameters['dataset']).rstrip('/').rpartition('/')[2]}"
+
+
+@flow(name="arrivals", flow_run_name=lambda: _named("arrivals"), persist_result=False)
 def arrivals(
     dataset: str,
     config: PipelineConfig,
@@ -54,7 +60,7 @@ def arrivals(
     return published
 
 
-@flow(name="watch", flow_run_name="watch {dataset}", persist_result=False)
+@flow(name="watch", flow_run_name=lambda: _named("watch"), persist_result=False)
 def watch(dataset: str, run: RunContext | None = None) -> bool:
     """Look at a folder or bucket; tell of its growth once two looks in a row have found it the same.
 
@@ -81,11 +87,16 @@ def announce(dataset: str) -> None:
     emit_event(
         event=ARRIVED,
         resource={
-            "prefect.resource.id": f"dualvla.dataset.{digest_json(dataset)[:20]}",
+            "prefect.resource.id": resource_of(dataset),
             "prefect.resource.name": dataset,
         },
         payload={"dataset": dataset},
     )
+
+
+def resource_of(dataset: str) -> str:
+    """The resource of a dataset in events."""
+    return f"dualvla.dataset.{digest_json(dataset)[:20]}"
 
 
 def new_episodes(store: ArtifactStore, name: str, collection: ArtifactRef) -> int:

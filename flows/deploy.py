@@ -20,7 +20,7 @@ from pydantic import Field
 
 from dualvla_core.params import Params
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.arrivals import ARRIVED, arrivals, watch
+from flows.arrivals import ARRIVED, arrivals, resource_of, watch
 from flows.curate import curate
 from flows.promote import promote
 from flows.train import train
@@ -95,11 +95,12 @@ def _ensure_pool(client: SyncPrefectClient, options: DeployOptions) -> None:
 
 
 def _deployments(config: PipelineConfig, options: DeployOptions) -> list[RunnerDeployment]:
-    name, given = config.name, {"config": config.model_dump(mode="json")}
+    name, dataset, given = config.name, config.dataset.path, {"config": config.model_dump(mode="json")}
     nightly = CronSchedule(cron=options.train_cron, timezone=options.timezone) if options.train_cron else None
     arrived = DeploymentEventTrigger(
         name=f"dualvla: arrivals of {name}",
         expect={ARRIVED},
+        match={"prefect.resource.id": resource_of(dataset) if dataset else "dualvla.dataset.*"},
         for_each={"prefect.resource.id"},
         threshold=1,
         within=MERGE_ARRIVALS,  # fires at the first arrival, then not again for so long
@@ -116,12 +117,12 @@ def _deployments(config: PipelineConfig, options: DeployOptions) -> list[RunnerD
     found = [
         _deployment(curate, config, options, given),
         _deployment(train, config, options, given, schedule=nightly),
-        _deployment(arrivals, config, options, {**given, **growth, "dataset": config.dataset.path}, trigger=arrived),
+        _deployment(arrivals, config, options, {**given, **growth, "dataset": dataset}, trigger=arrived),
         _deployment(promote, config, options, given, trigger=trained),
     ]
-    if options.watch_every_s and config.dataset.path:
+    if options.watch_every_s and dataset:
         every = IntervalSchedule(interval=timedelta(seconds=options.watch_every_s))
-        found.append(_deployment(watch, config, options, {"dataset": config.dataset.path}, schedule=every))
+        found.append(_deployment(watch, config, options, {"dataset": dataset}, schedule=every))
     return found
 
 

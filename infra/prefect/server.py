@@ -83,7 +83,8 @@ def start_server(settings: Settings) -> tuple[subprocess.Popen[bytes], PrefectSe
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port(settings.server_port)
     server = PrefectServer(api_url=f"http://127.0.0.1:{port}/api", ui_url=f"http://127.0.0.1:{port}")
-    environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": server.api_url}
+    links = {"PREFECT_SERVER_UI_API_URL": server.api_url, "PREFECT_UI_URL": server.ui_url}
+    environment = {**os.environ, **links}
     environment.pop("PREFECT_API_URL", None)
     log_path = home / "server.log"
     with log_path.open("ab") as log:
