@@ -40,7 +40,7 @@ class DatasetConfig(Params):
 
 
 class LearningConfig(Params):
-    """The three trainings: action teacher, reasoning teacher, student."""
+    """The three trainings: action teacher, reasoning teacher, student; and the control they are measured beside."""
 
     model: ModelConfig = Field(default=ModelConfig(), description="What the policies are made of")
     specialist: TrainingConfig = Field(
@@ -56,6 +56,10 @@ class LearningConfig(Params):
         description="The DualVLA student, on pruned reasoning",
     )
     distillation: DistillationConfig = Field(default=DistillationConfig(), description="The teachers' part of its loss")
+    blind_control: bool = Field(
+        default=False,
+        description="Train the specialist once more with black images: what a policy reaches without looking",
+    )
 
 
 class EvaluationConfig(Params):

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 
 from dualvla_core import schemas
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.curate import curate_all, first
+from flows.curate import curate_all, publish
 from flows.recorded import here, recorded
 from infra.artifact_store import ArtifactStore
 from infra.digests import digest_json
@@ -21,7 +21,7 @@ from infra.object_store import MissingObjectError, ObjectStore, open_store
 from infra.run_record import runs, used_refs
 from infra.settings import Settings
 from tasks.publish_report import CurationArtifacts
-from tasks.stage import Missing, RunContext, collected, open_artifacts
+from tasks.stage import Missing, RunContext, open_artifacts
 
 ARRIVED = "dualvla.demonstrations.arrived"
 """The event; its payload is ``{"dataset": URI}`` and its resource is the dataset."""
@@ -51,8 +51,8 @@ def arrivals(
     """
     config = config.model_copy(update={"dataset": config.dataset.model_copy(update={"path": dataset})})
     with recorded("curate", config, run) as context:
-        curated, report = curate_all(context, config)
-        published = first(collected([report]))
+        where, curated = curate_all(context, config)
+        published = publish(context, config, where, curated, {})
     assert not isinstance(curated, Missing)
     assert not isinstance(published, Missing)
     if train_after and train_deployment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 
 from prefect import flow
@@ -18,7 +18,7 @@ from tasks.decode_episodes import collect_episodes, decode_episodes
 from tasks.detect_event_boundaries import detect_event_boundaries
 from tasks.plan import plan_decoding, scan_demonstrations
 from tasks.prune_reasoning import prune_reasoning
-from tasks.publish_report import CurationArtifacts, publish_report
+from tasks.publish_report import CurationArtifacts, PolicyArtifacts, publish_report
 from tasks.record_demonstrations import assemble_demonstrations, batch_seeds, record_demonstrations
 from tasks.stage import Missing, Output, RunContext, call, collected
 
@@ -53,8 +53,8 @@ def record(run: RunContext, config: PipelineConfig) -> Output:
 
 def curate_dataset(
     run: RunContext, config: PipelineConfig, dataset: DatasetSource | Missing, multimodal: Output | None
-) -> tuple[CurationArtifacts | Missing, Output]:
-    """Scan -> plan -> decode -> boundaries, kinematics -> pruning -> shards, statistics -> report."""
+) -> CurationArtifacts | Missing:
+    """Scan -> plan -> decode -> boundaries, kinematics -> pruning -> shards, statistics."""
     scanned = scan_demonstrations.submit(_name(dataset), run, dataset)
     decoded = _decode(run, config, dataset, scanned)
     segments: Sequence[Output] = [decoded] if isinstance(decoded, Missing) else decoded
@@ -66,7 +66,7 @@ def curate_dataset(
     shards = build_shards.map(run, repeat(config.shards), segments, decisions)
     statistics = compute_statistics.submit("training split", run, config.statistics, collection, decoded)
 
-    artifacts = gather(
+    return gather(
         {
             "scan": scanned,
             "collection": collection,
@@ -79,10 +79,9 @@ def curate_dataset(
             "multimodal": multimodal,
         }
     )
-    return artifacts, publish_report.submit(_name(dataset), run, config.report, dataset, artifacts)
 
 
-def curate_all(run: RunContext, config: PipelineConfig) -> tuple[CurationArtifacts | Missing, Output]:
+def curate_all(run: RunContext, config: PipelineConfig) -> tuple[DatasetSource | Missing, CurationArtifacts | Missing]:
     """Curate the configured dataset; without one, demonstrations are recorded in simulation first."""
     multimodal: Output | None = None
     dataset: DatasetSource | Missing
@@ -96,15 +95,27 @@ def curate_all(run: RunContext, config: PipelineConfig) -> tuple[CurationArtifac
             path=config.dataset.path,
             embodiment=config.dataset.embodiment,
         )
-    return curate_dataset(run, config, dataset, multimodal)
+    return dataset, curate_dataset(run, config, dataset, multimodal)
+
+
+def publish(
+    run: RunContext,
+    config: PipelineConfig,
+    dataset: DatasetSource | Missing,
+    curated: CurationArtifacts | Missing,
+    policies: Mapping[str, PolicyArtifacts] | Missing,
+) -> ArtifactRef | Missing:
+    """The report: of the curation and, where there are policies, of what they came to."""
+    report = publish_report.submit(_name(dataset), run, config.report, dataset, curated, policies)
+    return first(collected([report]))
 
 
 @flow(name="curate", flow_run_name="curate {config.name}", persist_result=False)
 def curate(config: PipelineConfig, run: RunContext | None = None) -> ArtifactRef | Missing:
     """From demonstrations to pruned shards and a report, which is returned."""
     with recorded("curate", config, run) as context:
-        _, report = curate_all(context, config)
-        return first(collected([report]))
+        dataset, curated = curate_all(context, config)
+        return publish(context, config, dataset, curated, {})
 
 
 def first(refs: tuple[ArtifactRef, ...] | Missing) -> ArtifactRef | Missing:

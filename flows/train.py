@@ -1,24 +1,27 @@
-"""Training and evaluation: from curated shards to three policies and their measures."""
+"""Training and evaluation: from curated shards to policies, their measures, and a report on all of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import repeat
 
 from prefect import flow
 
+from dualvla_core.errors import DatasetError
 from dualvla_core.evaluation.policy import PolicyType
+from dualvla_core.models.config import ModelConfig
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.curate import curate_all, first
+from flows.curate import curate_all, first, publish
 from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
 from tasks.distill_student import distill_student
 from tasks.measure_policy import measure_open_loop, run_multimodal_benchmarks
 from tasks.prune_reasoning import prune_reasoning
-from tasks.publish_report import CurationArtifacts
+from tasks.publish_report import CurationArtifacts, PolicyArtifacts
 from tasks.run_rollouts import run_rollouts
 from tasks.score_trajectories import score_trajectories
-from tasks.stage import Missing, Output, RunContext, collected
+from tasks.stage import Missing, Output, RunContext, collected, open_artifacts
 from tasks.train_generalist import train_generalist
 from tasks.train_specialist import train_specialist
 from tasks.training_job import TrainingData
@@ -32,7 +35,7 @@ STAGES = (
     run_multimodal_benchmarks,
     score_trajectories,
 )
-"""The stages beyond curation, in the order of the data."""
+"""The stages between curation and report, in the order of the data."""
 
 
 def unpruned(run: RunContext, config: PipelineConfig, curated: CurationArtifacts) -> TrainingData | Missing:
@@ -47,68 +50,91 @@ def unpruned(run: RunContext, config: PipelineConfig, curated: CurationArtifacts
 
 def train_policies(
     run: RunContext, config: PipelineConfig, curated: CurationArtifacts, raw: TrainingData
-) -> dict[PolicyType, Output]:
-    """Specialist -> generalist -> DualVLA student, distilled from both."""
+) -> dict[str, tuple[PolicyType, Output]]:
+    """Specialist -> generalist -> DualVLA student, distilled from both; by name, with what each is trained to be."""
     learning, execution = config.learning, config.execution.training
     pruned = raw.model_copy(update={"shards": curated.shards})
-    specialist = train_specialist.submit(
-        "action teacher", run, learning.specialist, learning.model, raw, curated.statistics, execution
-    )
+
+    def specialist_of(label: str, model: ModelConfig) -> Output:
+        return train_specialist.submit(label, run, learning.specialist, model, raw, curated.statistics, execution)
+
+    specialist = specialist_of("action teacher", learning.model)
     generalist = train_generalist.submit("reasoning teacher", run, learning.generalist, raw, specialist, execution)
     teachers = (generalist, specialist, generalist)  # where it starts, who teaches actions, who teaches reasoning
     student = distill_student.submit(
         "DualVLA", run, learning.student, learning.distillation, pruned, *teachers, execution
     )
-    return {"specialist": specialist, "generalist": generalist, "dualvla": student}
+    policies: dict[str, tuple[PolicyType, Output]] = {"specialist": ("specialist", specialist)}
+    if learning.blind_control:
+        blind = specialist_of("blind control", learning.model.model_copy(update={"blind": True}))
+        policies["blind"] = ("specialist", blind)
+    return {**policies, "generalist": ("generalist", generalist), "dualvla": ("dualvla", student)}
 
 
 def evaluate_policy(
     run: RunContext,
     config: PipelineConfig,
+    name: str,
     kind: PolicyType,
     policy: Output,
     raw: TrainingData,
     statistics: ArtifactRef,
-) -> list[Output]:
+) -> dict[str, Output]:
     """Everything a policy is measured by; closed loop only where the demonstrations come from a simulator."""
     wanted = config.evaluation
-    measures = [measure_open_loop.submit(kind, run, wanted.open_loop, policy, raw, statistics)]
+    measures = {"open_loop": measure_open_loop.submit(name, run, wanted.open_loop, policy, raw, statistics)}
     if raw.multimodal is not None and kind != "specialist":
-        measures.append(run_multimodal_benchmarks.submit(kind, run, wanted.questions, policy, raw.multimodal))
+        measures["questions"] = run_multimodal_benchmarks.submit(name, run, wanted.questions, policy, raw.multimodal)
     if config.dataset.path is None:
         processes = config.execution.rollout_processes
-        rollouts = run_rollouts.submit(kind, run, wanted.rollouts, policy, kind, processes)
-        measures += [rollouts, score_trajectories.submit(kind, run, wanted.score, rollouts, kind)]
+        rollouts = run_rollouts.submit(name, run, wanted.rollouts, policy, kind, processes)
+        measures |= {"rollouts": rollouts, "score": score_trajectories.submit(name, run, wanted.score, rollouts, kind)}
     return measures
 
 
 @flow(name="train", flow_run_name="train {config.name}", persist_result=False)
-def train(config: PipelineConfig, run: RunContext | None = None) -> dict[PolicyType, tuple[ArtifactRef, ...]] | Missing:
-    """Curate, train the three policies, measure each; returns each policy's measures."""
+def train(config: PipelineConfig, run: RunContext | None = None) -> ArtifactRef | Missing:
+    """Curate, train the policies, measure each, and report on all of it; the report is returned."""
     with recorded("train", config, run) as context:
         return train_all(context, config)
 
 
-def train_all(run: RunContext, config: PipelineConfig) -> dict[PolicyType, tuple[ArtifactRef, ...]] | Missing:
-    """Curation, training, measures."""
-    curated, report = curate_all(run, config)
+def train_all(run: RunContext, config: PipelineConfig) -> ArtifactRef | Missing:
+    """Curation, training, measures and their report."""
+    dataset, curated = curate_all(run, config)
     if isinstance(curated, Missing):
         return first_missing(train_specialist.submit("action teacher", run, curated))
-    collected([report])
+    check_held_out(run, curated.collection)
     raw = unpruned(run, config, curated)
     if isinstance(raw, Missing):
         return first_missing(train_specialist.submit("action teacher", run, raw))
     policies = train_policies(run, config, curated, raw)
     measured = {
-        kind: evaluate_policy(run, config, kind, policy, raw, curated.statistics) for kind, policy in policies.items()
+        name: {"checkpoint": policy, **evaluate_policy(run, config, name, kind, policy, raw, curated.statistics)}
+        for name, (kind, policy) in policies.items()
     }
-    results: dict[PolicyType, tuple[ArtifactRef, ...]] = {}
-    for kind, outputs in measured.items():
-        found = collected(outputs)
-        if isinstance(found, Missing):
-            return found
-        results[kind] = found
-    return results
+    return publish(run, config, dataset, curated, gather_policies(measured))
+
+
+def gather_policies(measured: Mapping[str, Mapping[str, Output]]) -> dict[str, PolicyArtifacts] | Missing:
+    """Wait for the checkpoints and measures of every policy; in a dry run, the first that is missing."""
+    gathered: dict[str, PolicyArtifacts] = {}
+    for name, outputs in measured.items():
+        refs = collected(list(outputs.values()))
+        if isinstance(refs, Missing):
+            return refs
+        gathered[name] = PolicyArtifacts.model_validate(dict(zip(outputs, refs, strict=True)))
+    return gathered
+
+
+def check_held_out(run: RunContext, collection: ArtifactRef) -> None:
+    """Refuse to train where nothing could be measured afterwards. Raises `DatasetError`."""
+    summary = open_artifacts(run).manifest(collection).summary
+    if not summary["held_out_episodes"]:
+        raise DatasetError(
+            f"None of the {summary['episodes']} episodes is held out, so that nothing could be measured after a "
+            "training; raise dataset.held_out_fraction, or add demonstrations from a second initial condition."
+        )
 
 
 def first_missing(output: Output) -> Missing:

@@ -5,6 +5,7 @@ Layout::
     artifacts/<stage>/<key>/manifest.json          the commit, written last
     artifacts/<stage>/<key>/attempt-0001/<file>    the payload
     artifacts/<stage>/<key>/attempt-0001.run.json  when, where and how long; no part of the payload
+    artifacts/<stage>/<key>/attempt-0001.run/      timings of it, where the stage takes any; no part of it either
     work/<key>/lease.json                          who works on it right now
 
 An attempt writes only into its own folder, so no writer ever touches a file of another, and a reader that
@@ -113,11 +114,14 @@ class ArtifactStore:
         summary: Summary,
         lease: Lease,
         run: Mapping[str, Any],
+        timings: Path | None = None,
+        *,
         replace: bool,
     ) -> Manifest:
         """Store a payload folder and commit it; of several commits of one key, one wins and all return it.
 
-        With ``replace`` an existing commit is replaced (a forced stage), atomically.
+        ``run`` and the files of the folder ``timings`` tell of this execution: they are kept beside the payload and
+        enter no digest. With ``replace`` an existing commit is replaced (a forced stage), atomically.
         """
         prefix = artifact_prefix(request.stage, request.key)
         files = {}
@@ -125,6 +129,8 @@ class ArtifactStore:
             name = path.relative_to(payload).as_posix()
             files[name] = FileEntry(digest=digest_file(path), size=path.stat().st_size)
             self.objects.put_file(f"{prefix}/{lease.attempt}/{name}", path, move=True)
+        for path in sorted(timings.iterdir()) if timings is not None else ():
+            self.objects.put_file(f"{prefix}/{lease.attempt}.run/{path.name}", path, move=True)
         self.objects.put(f"{prefix}/{lease.attempt}.run.json", json.dumps(run, indent=1, sort_keys=True).encode())
         manifest = Manifest(
             format=MANIFEST_FORMAT,
@@ -149,6 +155,11 @@ class ArtifactStore:
             self.objects.get(f"{artifact_prefix(manifest.request.stage, manifest.key)}/{manifest.attempt}.run.json")
         )
         return record
+
+    def timings(self, manifest: Manifest, name: str) -> bytes:
+        """A file of timings of the committed attempt. Raises `MissingObjectError` when it took none."""
+        prefix = artifact_prefix(manifest.request.stage, manifest.key)
+        return self.objects.get(f"{prefix}/{manifest.attempt}.run/{name}")
 
     def folder(self, ref: ArtifactRef) -> Path:
         """The payload as a local folder to read from: in place where the store is a folder, else a cached copy.

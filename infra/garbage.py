@@ -118,7 +118,7 @@ def _by_artifact(objects: Iterable[ObjectInfo]) -> dict[tuple[str, str], list[Ob
 
 def _belongs(key: str, manifest: Manifest) -> bool:
     name = key.split("/", 3)[3]
-    return name == "manifest.json" or name.startswith((f"{manifest.attempt}/", f"{manifest.attempt}.run.json"))
+    return name == "manifest.json" or name.startswith((f"{manifest.attempt}/", f"{manifest.attempt}.run"))
 
 
 def _idle(store: ArtifactStore, key: str, objects: list[ObjectInfo]) -> list[ObjectInfo]:

@@ -52,7 +52,7 @@ def decode_episodes(
     )
 
 
-@stage("collect_episodes", version=1)
+@stage("collect_episodes", version=2)
 def collect_episodes(
     _run: RunContext, held_out_fraction: float, scanned: ArtifactRef, segments: tuple[ArtifactRef, ...]
 ) -> Work:

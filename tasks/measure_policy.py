@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from dualvla_core.errors import DatasetError
 from dualvla_core.evaluation.config import MultimodalEvaluationConfig, OpenLoopConfig
 from dualvla_core.params import Summary
 from infra.manifest import ArtifactRef
@@ -24,11 +23,6 @@ def measure_open_loop(
 
         episodes = pl.read_parquet(job.store.folder(data.collection) / "collection.parquet")
         held_out = episodes.filter(pl.col("split") == "held_out").get_column("episode").to_list()
-        if not held_out:
-            raise DatasetError(
-                f"None of the {len(episodes)} episodes is held out, so there is nothing to measure actions on; raise "
-                "dataset.held_out_fraction, or add demonstrations."
-            )
         return evaluate_open_loop(
             config,
             [job.store.folder(shard) for shard in data.shards],

@@ -1,10 +1,10 @@
-"""Writes the report of a curation: gathers what the artifacts say about themselves, and lets the core draw it."""
+"""Writes the report: gathers what the artifacts say about themselves, and lets the core draw it."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ from pydantic import Field
 from dualvla_core import schemas
 from dualvla_core.params import Params, Summary
 from dualvla_core.report.config import ReportParams
-from dualvla_core.report.context import CuratedSegment, EpisodeContext, ReportContext
-from dualvla_core.report.curation import curation_report
-from dualvla_core.report.model import DatasetFacts, SkippedEpisode, StageNode
+from dualvla_core.report.context import CuratedSegment, EpisodeContext, ReportContext, TrainedPolicy
+from dualvla_core.report.model import DatasetFacts, SkippedEpisode, StageNode, StageParameters
+from dualvla_core.report.stage import write_report
+from dualvla_core.training.config import TrainingConfig
 from infra.artifact_store import ArtifactStore
 from infra.manifest import ArtifactRef, Manifest
 from tasks.dataset import DatasetSource
 from tasks.stage import Job, RunContext, Work, open_artifacts, stage
+
+_ORIGINS = ("initial", "action_teacher", "reasoning_teacher")
 
 
 class CurationArtifacts(Params):
@@ -42,27 +45,59 @@ class CurationArtifacts(Params):
         return {**single, **{name: refs for name, refs in self if isinstance(refs, tuple)}}
 
 
-@stage("publish_report", version=1)
+class PolicyArtifacts(Params):
+    """A policy's checkpoint and the measures taken of it."""
+
+    checkpoint: ArtifactRef = Field(description="The trained policy.")
+    open_loop: ArtifactRef | None = Field(default=None, description="Open-loop action error.")
+    questions: ArtifactRef | None = Field(default=None, description="Answers to held-out questions.")
+    rollouts: ArtifactRef | None = Field(default=None, description="Closed-loop rollouts.")
+    score: ArtifactRef | None = Field(default=None, description="VLA Score of the rollouts.")
+
+    def roles(self, policy: str) -> dict[str, tuple[ArtifactRef, ...]]:
+        """The artifacts by role, under the policy's name."""
+        return {f"{policy}.{role}": (ref,) for role, ref in self if ref is not None}
+
+
+@stage("publish_report", version=2)
 def publish_report(
-    _run: RunContext, config: ReportParams, dataset: DatasetSource, artifacts: CurationArtifacts
+    _run: RunContext,
+    config: ReportParams,
+    dataset: DatasetSource,
+    artifacts: CurationArtifacts,
+    policies: Mapping[str, PolicyArtifacts],
 ) -> Work:
-    """``report.html`` and ``report.json`` of a curation."""
+    """``report.html`` and ``report.json`` of a curation and, where there are any, of the policies trained on it.
+
+    ``policies`` are shown by name, in their order; the last is the one the report is about.
+    """
+    inputs = artifacts.roles()
+    for name, policy in policies.items():
+        inputs |= policy.roles(name)
 
     def body(job: Job) -> Summary:
         folder = job.store.folder
         rows = zip(artifacts.segments, artifacts.boundaries, artifacts.kinematics, artifacts.decisions, strict=True)
         sources = [CuratedSegment(*(folder(ref) for ref in row)) for row in rows]
-        return curation_report(sources, _context(job.store, config, dataset, artifacts), job.output, job.progress)
+        made = list(_lineage(job.store, [ref for refs in inputs.values() for ref in refs]))
+        context = _context(job.store, config, dataset, artifacts).model_copy(
+            update={
+                "title": f"DualVLA on {dataset.name}" if policies else f"Curation of {dataset.name}",
+                "parameters": _parameters(made),
+                "lineage": tuple(map(_node, made)),
+                "policies": tuple(_policy(job.store, name, policy) for name, policy in policies.items()),
+            }
+        )
+        return write_report(sources, context, job.output, job.progress)
 
-    params = {"report": config.model_dump(mode="json"), "dataset": dataset.name}
-    return Work(params=params, inputs=artifacts.roles(), body=body)
+    params = {"report": config.model_dump(mode="json"), "dataset": dataset.name, "policies": list(policies)}
+    return Work(params=params, inputs=inputs, body=body)
 
 
 def export_report(run: RunContext, report: ArtifactRef, folder: Path) -> Path:
-    """Copy a report out of the store to where people look for it; returns the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("report.html", "report.json"):
-        shutil.copyfile(open_artifacts(run).folder(report) / name, folder / name)
+    """Copy a report out of the store to where people look for it, in place of an older one; returns the page's path."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(open_artifacts(run).folder(report), folder)
     return folder / "report.html"
 
 
@@ -73,24 +108,58 @@ def _context(
     facts = json.loads((scan / "dataset.json").read_text())
     episodes = pq.read_table(collection / "collection.parquet", schema=schemas.COLLECTION).to_pylist()
     skipped = pq.read_table(collection / "skipped.parquet", schema=schemas.SKIPPED).to_pylist()
-    lineage = list(_lineage(store, [ref for refs in artifacts.roles().values() for ref in refs]))
     labels = dataset.folder(store) / "labels"
     phases = labels / "phases.parquet"
     return ReportContext(
-        title=f"Curation of {dataset.name}",
+        title=dataset.name,
         datasets=(_dataset_facts(dataset.name, facts, _unsolved(labels / "attempts.parquet")),),
         episodes=tuple(
             EpisodeContext(dataset=dataset.name, **{k: row[k] for k in ("episode", "episode_index", "task", "split")})
             for row in episodes
         ),
         skipped=tuple(SkippedEpisode(dataset=dataset.name, **row) for row in skipped),
-        parameters={manifest.request.stage: manifest.request.params for manifest in lineage},
-        lineage=tuple(_node(manifest) for manifest in lineage),
         statistics=store.folder(artifacts.statistics),
         multimodal=store.folder(artifacts.multimodal) if artifacts.multimodal else None,
         phases={dataset.name: phases} if phases.exists() else {},
         report=config,
     )
+
+
+def _policy(store: ArtifactStore, name: str, policy: PolicyArtifacts) -> TrainedPolicy:
+    made = store.manifest(policy.checkpoint)
+    inputs = made.request.inputs
+    measures = {role: getattr(policy, role) for role in ("questions", "rollouts", "score")}
+    return TrainedPolicy(
+        name=name,
+        checkpoint=store.folder(policy.checkpoint),
+        key=made.key,
+        digest=made.digest,
+        origins={role: refs[0].key for role, refs in inputs.items() if role in _ORIGINS},
+        training=made.summary,
+        config=TrainingConfig.model_validate(made.request.params["training"]),
+        parameters=made.request.params,
+        pruning=_pruning_rules(store, inputs["shards"]),
+        collection=store.folder(inputs["collection"][0]),
+        lineage=tuple(map(_node, _lineage(store, [policy.checkpoint]))),
+        open_loop=store.manifest(policy.open_loop).summary if policy.open_loop else None,
+        **{role: store.folder(ref) for role, ref in measures.items() if ref is not None},
+    )
+
+
+def _pruning_rules(store: ArtifactStore, shards: Sequence[ArtifactRef]) -> tuple[str, ...]:
+    """The rules that decided on the reasoning in these shards, each once."""
+    decisions = [ref for shard in shards for ref in store.manifest(shard).request.inputs["decisions"]]
+    return tuple(dict.fromkeys(store.manifest(ref).request.params["rule"] for ref in decisions))
+
+
+def _parameters(made: Sequence[Manifest]) -> StageParameters:
+    """By stage, every distinct set of parameters, in the order of the lineage."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for manifest in made:
+        sets = found.setdefault(manifest.request.stage, [])
+        if manifest.request.params not in sets:
+            sets.append(manifest.request.params)
+    return {name: tuple(sets) for name, sets in found.items()}
 
 
 def _unsolved(attempts: Path) -> tuple[str, ...]:

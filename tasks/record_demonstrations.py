@@ -29,7 +29,7 @@ def record_demonstrations(_run: RunContext, config: RecordConfig, task: str, see
     )
 
 
-@stage("assemble_demonstrations", version=1)
+@stage("assemble_demonstrations", version=2)
 def assemble_demonstrations(
     _run: RunContext, config: CaptureConfig, held_out_fraction: float, batches: tuple[ArtifactRef, ...]
 ) -> Work:

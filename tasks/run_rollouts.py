@@ -11,7 +11,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import Job, RunContext, Work, stage
 
 
-@stage("run_rollouts", version=1, limit="gpu")
+@stage("run_rollouts", version=2, limit="gpu")
 def run_rollouts(
     _run: RunContext, config: RolloutConfig, policy: ArtifactRef, policy_type: PolicyType, processes: int
 ) -> Work:
@@ -28,7 +28,7 @@ def run_rollouts(
         )
         work = job.store.cache / "rollouts" / job.key
         work.mkdir(parents=True, exist_ok=True)
-        summary = play(config, spec, job.output, work=work, processes=processes, progress=job.progress)
+        summary = play(config, spec, job.output, job.timings, work=work, processes=processes, progress=job.progress)
         shutil.rmtree(work)
         return summary
 

@@ -68,13 +68,15 @@ def open_artifacts(run: RunContext) -> ArtifactStore:
 class Job:
     """What a body works with: the folder to fill, who hears of its progress, and whose attempt it is.
 
-    Unfinished work lies in the object store under ``work/<key>/<attempt>/``.
+    Unfinished work lies in the object store under ``work/<key>/<attempt>/``. Files in the folder ``timings`` are kept
+    beside the payload: what is measured of an execution and differs from one to the next.
     """
 
     store: ArtifactStore
     key: str
     attempt: str
     output: Path
+    timings: Path
     progress: Progress
 
 
@@ -248,10 +250,10 @@ def _committed(stage_task: StageTask, run: RunContext, work: Work) -> tuple[Mani
             return manifest, None
         reason = "forced" if manifest else explain_miss(store, request)
         run_logger().info("%s runs: %s", request.stage, reason)
-        with store.draft() as output:
+        with store.draft() as output, store.draft() as timings:
             started, clock = datetime.now(UTC), time.monotonic()
             summary = work.body(
-                Job(store, request.key, lease.attempt, output, stage_progress(request.stage, request.key))
+                Job(store, request.key, lease.attempt, output, timings, stage_progress(request.stage, request.key))
             )
             record = {
                 "started": started.isoformat(timespec="seconds"),
@@ -260,7 +262,7 @@ def _committed(stage_task: StageTask, run: RunContext, work: Work) -> tuple[Mani
                 "dualvla": dualvla_core.__version__,
                 "provenance": dict(work.provenance),
             }
-            manifest = store.commit(request, output, summary, lease, record, replace=forced)
+            manifest = store.commit(request, output, summary, lease, record, timings, replace=forced)
     if work.committed is not None:
         work.committed(manifest.ref)
     return manifest, reason

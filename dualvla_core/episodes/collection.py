@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dualvla_core import schemas
-from dualvla_core.episodes.splits import split_of
+from dualvla_core.episodes.splits import splits_of
 from dualvla_core.params import Summary
 
 
@@ -30,11 +30,14 @@ def collect_episodes(held_out_fraction: float, scan: Path, segments: Sequence[De
     """
     places, failures = _places(segments), _failures(segments)
     rows, skipped = [], pq.read_table(scan / "skipped.parquet", schema=schemas.SKIPPED).to_pylist()
-    for episode in pq.read_table(scan / "scan.parquet", schema=schemas.SCAN).to_pylist():
+    scanned = pq.read_table(scan / "scan.parquet", schema=schemas.SCAN).to_pylist()
+    decoded = (episode["initial_condition"] for episode in scanned if episode["episode"] in places)
+    splits = splits_of(decoded, held_out_fraction)
+    for episode in scanned:
         digest = episode["episode"]
         if digest in places:
             segment, position = places[digest]
-            split = split_of(episode["initial_condition"], held_out_fraction)
+            split = splits[episode["initial_condition"]]
             rows.append({**episode, "segment": segment, "position": position, "split": split})
         else:
             reason = failures.get(digest, "It was not decoded; run again to decode it.")

@@ -21,10 +21,11 @@ class Difference(NamedTuple):
     interval: Interval
 
 
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+def wilson_interval(successes: float, trials: int, confidence: float = 0.95) -> Interval:
     """The Wilson score interval of a binomial rate (Wilson 1927): honest at 0 and 1, where the usual one has no width.
 
-    Without any trial nothing is known: the interval is [0, 1].
+    Without any trial nothing is known: the interval is [0, 1]. ``successes`` may also be a sum of numbers in [0, 1]:
+    none vary more than yes and no of the same mean do, so their interval is too wide rather than too narrow.
     """
     assert 0 <= successes <= trials
     assert 0 < confidence < 1

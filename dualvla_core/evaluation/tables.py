@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 ROLLOUTS_FILE, STEPS_FILE, FRAMES_FILE = "rollouts.parquet", "steps.parquet", "frames.arrow"
+LATENCIES_FILE = "latencies.parquet"
 OPEN_LOOP_FILE = "open_loop.parquet"
 ANSWERS_FILE, CATEGORIES_FILE = "answers.parquet", "categories.parquet"
 
@@ -30,7 +31,6 @@ STEPS = pa.schema(
         pa.field("state", pa.list_(pa.float32()), False),  # before the action
         pa.field("action", pa.list_(pa.float32()), False),  # as carried out
         pa.field("reasoning", pa.string()),  # what was said at this step; null where nothing was
-        pa.field("latency_s", pa.float64()),  # s the decision took; null between decisions
         pa.field("replanned", pa.bool_(), False),  # the policy decided at this step
     ]
 )
@@ -44,6 +44,15 @@ FRAMES = pa.schema(
     ]
 )
 """A few moments per episode, the first and the last among them; one record batch per episode."""
+
+LATENCIES = pa.schema(
+    [
+        pa.field("rollout", pa.int32(), False),
+        pa.field("step", pa.int32(), False),
+        pa.field("latency_s", pa.float64(), False),  # s the decision took
+    ]
+)
+"""One row per decision. Another execution would measure others, so it lies beside the rollouts and not among them."""
 
 OPEN_LOOP = pa.schema(
     [

@@ -77,6 +77,25 @@ class MultimodalBatch(_Tensors):
     labels: Tensor
 
 
+@dataclass(frozen=True)
+class Share:
+    """A process's part of a global batch: every ``of``-th sample from ``first`` on.
+
+    What is drawn for samples is drawn for all of the global batch, so that it does not depend on their number.
+    """
+
+    first: int = 0
+    of: int = 1
+
+    def own(self, drawn: Tensor) -> Tensor:
+        """This part of what was drawn for the global batch ``[B * of, ...]``."""
+        return drawn[self.first :: self.of]
+
+
+WHOLE = Share()
+"""The part of a single process."""
+
+
 def image_tensor(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
     """RGB images ``[H, W, 3]`` of any size to ``[C, 3, size, size]`` float32 in [0, 1]."""
     resized = [
@@ -90,15 +109,19 @@ def image_tensor(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
 
 
-def augment_images(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
+def augment_images(
+    images: Tensor, config: AugmentationConfig, generator: torch.Generator, share: Share = WHOLE
+) -> Tensor:
     """``[B, C, 3, H, W]``, each image shifted (edges repeated) and each sample brightened or darkened at random."""
     batch, cameras, _, height, width = images.shape
+    every = batch * share.of
     if config.shift:
-        offsets = torch.randint(0, 2 * config.shift + 1, (batch * cameras, 2), generator=generator).tolist()
+        drawn = torch.randint(0, 2 * config.shift + 1, (every, cameras, 2), generator=generator)
+        offsets = share.own(drawn).flatten(0, 1).tolist()
         padded = pad(images.flatten(0, 1), (config.shift,) * 4, mode="replicate")
         shifted = [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, offsets, strict=True)]
         images = torch.stack(shifted).view_as(images)
-    factor = 1 + config.brightness * (2 * torch.rand(batch, 1, 1, 1, 1, generator=generator) - 1)
+    factor = 1 + config.brightness * (2 * share.own(torch.rand(every, 1, 1, 1, 1, generator=generator)) - 1)
     return (images * factor).clamp(0, 1)
 
 
@@ -153,15 +176,16 @@ class RobotCollator:
         self._reasoning = reasoning
         self._augmentation = augmentation
 
-    def __call__(self, frames: Sequence[RobotFrame], generator: torch.Generator) -> RobotBatch:
-        """``generator`` draws the augmentation; without augmentation it is left untouched."""
+    def __call__(self, frames: Sequence[RobotFrame], generator: torch.Generator, share: Share = WHOLE) -> RobotBatch:
+        """``generator`` draws the augmentation of the global batch, ``frames`` are this ``share`` of it."""
         images = torch.stack([image_tensor(self._images(frame), self._config.image_size) for frame in frames])
         actions = self._action.normalise(_stacked([frame.actions for frame in frames], "action"))
         state = None if self._state is None else self._state.normalise(_stacked([f.state for f in frames], "state"))
         if self._augmentation is not None:
-            images = augment_images(images, self._augmentation, generator)
+            images = augment_images(images, self._augmentation, generator, share)
             if state is not None:
-                state = state + self._augmentation.state_noise * torch.randn(state.shape, generator=generator)
+                noise = torch.randn(len(state) * share.of, state.shape[1], generator=generator)
+                state = state + self._augmentation.state_noise * share.own(noise)
         plain = self._text(frames, reasoning=False)
         text = self._text(frames, reasoning=True) if self._reasoning == "kept" else plain
         return RobotBatch(
@@ -206,11 +230,13 @@ class MultimodalCollator:
         self._config = config
         self._augmentation = augmentation
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]], generator: torch.Generator) -> MultimodalBatch:
-        """``generator`` draws the augmentation; `ArtifactError` when an image cannot be decoded."""
+    def __call__(
+        self, rows: Sequence[Mapping[str, Any]], generator: torch.Generator, share: Share = WHOLE
+    ) -> MultimodalBatch:
+        """As `RobotCollator.__call__`; `ArtifactError` when an image cannot be decoded."""
         images = torch.stack([image_tensor([_decoded(row["image"])], self._config.image_size) for row in rows])
         if self._augmentation is not None:
-            images = augment_images(images, self._augmentation, generator)
+            images = augment_images(images, self._augmentation, generator, share)
         turns = [self._prompts.multimodal_turn(row["question"], row["answer"]) for row in rows]
         text = text_batch(turns, self._padding)
         return MultimodalBatch(images, text.input_ids, text.attention_mask, text.labels)

@@ -73,6 +73,11 @@ class ModelConfig(Params):
     image_std: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="What RGB is divided by after that.")
     max_text_tokens: int = Field(192, ge=8, description="Longest text of one sample, images aside (tokens).")
     max_reasoning_tokens: int = Field(96, ge=1, description="Where generated reasoning is cut off (tokens).")
+    blind: bool = Field(
+        False,
+        description="Whether every image is black to it, in training and after: a control that has state, language "
+        "and the task's prior alone.",
+    )
     action_queries: int = Field(8, ge=1, description="Latent action queries K at the end of a robot turn (tokens).")
     action_chunk: int = Field(12, ge=1, description="Actions predicted at once (control steps).")
     action_head: Literal["flow"] = Field("flow", description="How latent actions become actions.")

@@ -16,14 +16,10 @@ from dualvla_core.models.dualvla import DualVLA
 
 
 class ModelPolicy:
-    """Acts with a `DualVLA`; a reasoning policy may speak before it acts, and decides by itself whether it does.
+    """Acts with a `DualVLA`; a reasoning policy may speak before it acts, and decides by itself whether it does."""
 
-    ``blind`` blackens every image: what such a policy reaches it owes to state, language and the task's prior.
-    """
-
-    def __init__(self, model: DualVLA, *, blind: bool = False) -> None:
+    def __init__(self, model: DualVLA) -> None:
         self.model = model.eval()
-        self._blind = blind
         self._generator = torch.Generator()
 
     def reset(self, seed: int) -> None:
@@ -38,7 +34,7 @@ class ModelPolicy:
         output = self.model.act(
             images[None],
             [instruction],
-            None if state is None else torch.from_numpy(np.asarray(state, np.float32))[None],
+            None if state is None else torch.tensor(state, dtype=torch.float32)[None],
             reason=self.model.policy_type in REASONING_POLICIES,
             generator=self._generator,
         )
@@ -53,13 +49,13 @@ class ModelPolicy:
         images = observation["images"]
         for name in (camera, camera.rpartition(".")[2]):
             if name in images:
-                return np.zeros_like(images[name]) if self._blind else images[name]
+                return images[name]
         raise PolicyError(f"The policy was trained with the camera {camera!r}, the observation has {sorted(images)}.")
 
 
-def load_policy(folder: str, *, blind: bool = False) -> ModelPolicy:
+def load_policy(folder: str) -> ModelPolicy:
     """The policy of a checkpoint folder; policies of one process share its weights."""
-    return ModelPolicy(_weights(folder), blind=blind)
+    return ModelPolicy(_weights(folder))
 
 
 @functools.cache

@@ -16,3 +16,6 @@ class ReportParams(Params):
     thumbnail_height: int = Field(144, ge=32, le=320, description="Largest height of a thumbnail (pixels).")
     jpeg_quality: int = Field(72, ge=30, le=95, description="JPEG quality of the thumbnails (1 to 100).")
     multimodal_examples: int = Field(8, ge=0, le=40, description="Questions shown from the multimodal set (count).")
+    rollout_tasks: int = Field(6, ge=0, le=50, description="Tasks whose rollouts are shown as videos (count).")
+    video_fps: int = Field(5, ge=1, le=30, description="Recorded moments a video shows per second (Hz).")
+    video_crf: int = Field(23, ge=0, le=51, description="Constant rate factor of the videos (0 to 51).")

@@ -10,9 +10,12 @@ from typing import Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from dualvla_core.params import Params
+from dualvla_core.report.results.model import Results
 
 Split: TypeAlias = Literal["train", "held_out"]
 Basis: TypeAlias = Literal["frames with reasoning", "all frames"]
+StageParameters: TypeAlias = dict[str, tuple[dict[str, JsonValue], ...]]
+"""By stage name, every distinct set of parameters it ran with."""
 
 
 class DatasetFacts(Params):
@@ -36,7 +39,7 @@ class Totals(Params):
     frames: int = Field(description="Frames of all curated episodes (count).")
     seconds: float = Field(description="Their duration (s).")
     reasoning_frames: int = Field(description="Frames that carried reasoning before pruning (count).")
-    considered: int = Field(description="Frames the retention ratio is a share of; see `CurationReport.basis` (count).")
+    considered: int = Field(description="Frames the retention ratio is a share of; see `Report.basis` (count).")
     kept: int = Field(description="Considered frames that keep their reasoning, or would (count).")
     ratio: float | None = Field(description="kept / considered.")
     words_before: int = Field(description="Words of reasoning before pruning (count).")
@@ -151,10 +154,10 @@ class MultimodalSummary(Params):
     examples: tuple[str, ...] = Field(description="Names of the samples the page shows.")
 
 
-class CurationReport(Params):
+class Report(Params):
     """The whole of ``report.json``."""
 
-    format: int = Field(1, description="Version of this file's format.")
+    format: int = Field(2, description="Version of this file's format.")
     title: str = Field(description="Title of the report.")
     datasets: tuple[DatasetFacts, ...] = Field(description="The datasets that were curated.")
     basis: Basis = Field(description="What every retention ratio is a share of; all frames where none had reasoning.")
@@ -167,7 +170,8 @@ class CurationReport(Params):
     episodes: tuple[EpisodeRow, ...] = Field(description="Every curated episode, in the dataset's order.")
     skipped: tuple[SkippedEpisode, ...] = Field(description="Every episode that was left out.")
     film_strips: tuple[FilmStripChoice, ...] = Field(description="The episodes the page draws in full.")
-    parameters: dict[str, dict[str, JsonValue]] = Field(description="Parameters of every stage.")
+    parameters: StageParameters = Field(description="Parameters of every stage.")
     lineage: tuple[StageNode, ...] = Field(description="The artifacts this report rests on.")
     statistics: tuple[StatisticsRow, ...] = Field((), description="Normalisation statistics of the training episodes.")
     multimodal: MultimodalSummary | None = Field(None, description="The multimodal set; null without one.")
+    results: Results | None = Field(None, description="What the policies were measured to do; null before training.")

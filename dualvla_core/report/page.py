@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
-from pydantic import JsonValue
 
-from dualvla_core.report import svg
+from dualvla_core.report import formats, svg
 from dualvla_core.report.film_strip import FilmStrip, Tick
 from dualvla_core.report.lineage import draw_lineage
-from dualvla_core.report.model import CurationReport
+from dualvla_core.report.model import Report
 from dualvla_core.report.multimodal import Question
+from dualvla_core.report.results import words
+from dualvla_core.report.results.card import ModelCard
+from dualvla_core.report.results.curves import PolicyCurves
+from dualvla_core.report.results.plane import Plane
+from dualvla_core.report.results.rollouts import TaskClips
 from dualvla_core.report.svg import HEIGHT, WIDTH, Scale
 
 _BINS = 24
 _FEWEST_FOR_HISTOGRAM = 12
+_TONES = 5  # colours of policies in results/style.css
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,22 @@ class Histogram:
     ticks: tuple[Tick, ...]
 
 
-def render_page(report: CurationReport, film_strips: Sequence[FilmStrip], questions: Sequence[Question]) -> str:
+@dataclass(frozen=True)
+class ResultDrawings:
+    """What the page draws of the trained policies beside the numbers of `Report.results`."""
+
+    plane: Plane | None
+    curves: tuple[PolicyCurves, ...]
+    rollouts: tuple[TaskClips, ...]
+    cards: tuple[ModelCard, ...]
+
+
+def render_page(
+    report: Report,
+    film_strips: Sequence[FilmStrip],
+    questions: Sequence[Question],
+    drawings: ResultDrawings | None = None,
+) -> str:
     """The page; every text of the data is escaped, and the content policy lets only its own script run."""
     loader = PackageLoader("dualvla_core", "report")
     page = Environment(
@@ -45,32 +64,45 @@ def render_page(report: CurationReport, film_strips: Sequence[FilmStrip], questi
         keep_trailing_newline=True,
     )
     page.filters.update(
-        grouped=grouped,
-        percent=percent,
-        duration=duration,
-        counted=counted,
-        short=short,
-        spaced=spaced,
-        camera_name=camera_name,
-        flattened=flattened,
+        because=formats.because,
+        camera_name=formats.camera_name,
+        counted=formats.counted,
+        duration=formats.duration,
+        grouped=formats.grouped,
+        merged=formats.merged,
+        percent=formats.percent,
+        short=formats.short,
+        significant=formats.significant,
+        spaced=formats.spaced,
         sha256_source=sha256_source,
-        significant=significant,
-        because=because,
+        display_name=words.display_name,
+        share=words.share,
     )
     # Globals, because templates imported for their macros see these and not the variables of the page.
     page.globals.update(
         report=report,
         film_strips=film_strips,
         questions=questions,
+        results=report.results,
+        drawings=drawings,
+        measure_names=words.MEASURES,
+        tone=lambda number: _tone(number, len(drawings.cards) if drawings else 0),
+        absences_in_words=words.absences_in_words,
+        protocols_in_words=words.protocols_in_words,
         drawing=draw_lineage(report.lineage),
         histogram=retention_histogram(report),
         scale=bar_scale(report),
         script=Markup(loader.get_source(page, "script.html")[0]),
     )
-    return page.get_template("curation.html").render()
+    return page.get_template("page.html").render()
 
 
-def bar_scale(report: CurationReport) -> float:
+def _tone(number: int, policies: int) -> str:
+    """The class that gives a policy its colour; the last, which the report is about, always has the same."""
+    return "policy-last" if number == policies - 1 else f"policy-{number % _TONES}"
+
+
+def bar_scale(report: Report) -> float:
     """The ratio at which a retention bar is full: the next round one above the largest episode or group."""
     ratios = [row.ratio for row in report.episodes] + [group.ratio for group in report.by_task]
     largest = max((ratio for ratio in ratios if ratio is not None), default=0.0)
@@ -80,7 +112,7 @@ def bar_scale(report: CurationReport) -> float:
     return min(1.0, step * float(np.ceil(largest / step - 1e-9)))
 
 
-def retention_histogram(report: CurationReport) -> Histogram | None:
+def retention_histogram(report: Report) -> Histogram | None:
     """Episodes per retention ratio; None where there are too few to show a distribution."""
     ratios = [row.ratio for row in report.episodes if row.ratio is not None]
     if len(ratios) < _FEWEST_FOR_HISTOGRAM:
@@ -92,71 +124,6 @@ def retention_histogram(report: CurationReport) -> Histogram | None:
     return Histogram(bars, int(counts.max()), ticks)
 
 
-def grouped(count: int) -> str:
-    """A count with thin spaces between thousands."""
-    return f"{count:,}".replace(",", "\u202f")
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun, in the plural where it is not one."""
-    return f"{grouped(count)} {noun}{'' if count == 1 else 's'}"
-
-
-def percent(ratio: float | None) -> str:
-    """A share of one in percent with one decimal; a dash where nothing was considered."""
-    return "–" if ratio is None else f"{100 * ratio:.1f}\u00a0%"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the largest two fitting units."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def short(digest: str) -> str:
-    """Enough of a digest to find it again."""
-    return digest.removeprefix("sha256:")[:10]
-
-
-def spaced(stage: str) -> str:
-    """A stage's name as words."""
-    return stage.replace("_", " ")
-
-
-def camera_name(camera: str) -> str:
-    """The last part of a camera's dotted name, as words."""
-    return camera.rsplit(".", 1)[-1].replace("_", " ")
-
-
-def significant(value: float | None) -> str:
-    """A measured number with four significant digits and a true minus sign; a dash where there is none."""
-    return "–" if value is None else f"{value:.4g}".replace("-", "−")
-
-
-def because(rule: str) -> str:
-    """A rule's sentence without the verdict, which has a column of its own."""
-    return rule.removeprefix("kept: ").removeprefix("dropped: ")
-
-
-def flattened(values: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested parameters as dotted names with their values in words."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, _in_words(value)
-
-
 def sha256_source(script: str) -> str:
     """The hash by which a content security policy names an inline script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-
-
-def _in_words(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(_in_words(item) for item in value) if isinstance(value, list) else str(value)

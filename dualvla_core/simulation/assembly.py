@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dualvla_core.episodes.lerobot_writer import EpisodeEntry, LeRobotWriter
-from dualvla_core.episodes.splits import split_of
+from dualvla_core.episodes.splits import Split, splits_of
 from dualvla_core.errors import DatasetError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
@@ -75,6 +75,7 @@ def assemble_dataset(
     images = output / "multimodal" / "images"
     images.mkdir(parents=True)
     joined = _Joined()
+    splits = splits_of(_conditions(batches), held_out_fraction)
     for done, batch in enumerate(batches, start=1):
         joined.attempts.append(pq.read_table(batch / "attempts.parquet"))
         episodes = pq.read_table(batch / "episodes.parquet").to_pylist()
@@ -82,7 +83,7 @@ def assemble_dataset(
             _check(batch, episodes, sizes, joined.seen)
             videos = {_feature(camera): batch / f"{camera}.mp4" for camera in CAMERAS}
             writer.add(pq.read_table(batch / "signals.parquet"), videos, [_entry(row) for row in episodes])
-            _add_questions(batch, episodes, images, held_out_fraction, joined)
+            _add_questions(batch, episodes, images, splits, joined)
             _add_phases(batch, joined)
             joined.episodes += len(episodes)
             joined.frames += sum(row["length"] for row in episodes)
@@ -105,6 +106,11 @@ def assemble_dataset(
         "questions": len(joined.conversations),
         "held_out_questions": sum(entry["split"] == "held_out" for entry in joined.conversations),
     }
+
+
+def _conditions(batches: Sequence[Path]) -> Iterator[str]:
+    for batch in batches:
+        yield from pq.read_table(batch / "episodes.parquet", columns=["initial_condition"])[0].to_pylist()
 
 
 def _feature(camera: str) -> str:
@@ -149,7 +155,7 @@ def _add_phases(batch: Path, joined: _Joined) -> None:
 
 
 def _add_questions(
-    batch: Path, episodes: Sequence[dict[str, Any]], images: Path, held_out_fraction: float, joined: _Joined
+    batch: Path, episodes: Sequence[dict[str, Any]], images: Path, splits: Mapping[str, Split], joined: _Joined
 ) -> None:
     """LLaVA-style conversations; images are named by initial condition and frame, so those of two questions agree."""
     for number, row in enumerate(pq.read_table(batch / "questions.parquet").to_pylist()):
@@ -160,7 +166,7 @@ def _add_questions(
             {
                 "id": f"{name}-{number:04d}",
                 "image": f"images/{name}.jpg",
-                "split": split_of(condition, held_out_fraction),
+                "split": splits[condition],
                 "category": row["category"],
                 "conversations": [
                     {"from": "human", "value": f"<image>\n{row['question']}"},

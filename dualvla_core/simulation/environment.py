@@ -67,6 +67,10 @@ class Environment(Protocol):
         """The present moment, rendered."""
 
     @property
+    def state(self) -> npt.NDArray[np.float32]:
+        """``[7]``, as in `Observation`, without rendering."""
+
+    @property
     def success(self) -> bool:
         """Whether the task has been solved at any moment of the episode so far."""
 

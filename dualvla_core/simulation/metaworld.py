@@ -89,7 +89,7 @@ class MetaWorldEnvironment:
         """See `Environment.observe`."""
         images = {camera: self._render(camera) for camera in _CAMERAS}
         objects = {name: self._position(name) for name in ("gripper", *self._things)}
-        return Observation(images=images, state=self._state(), objects=objects, success=self._success)
+        return Observation(images=images, state=self.state, objects=objects, success=self._success)
 
     @property
     def success(self) -> bool:
@@ -119,7 +119,8 @@ class MetaWorldEnvironment:
         # corner2 hangs upside down: turning by 180 degrees keeps left and right true, a vertical flip would mirror them
         return image[::-1, ::-1].copy() if camera == THIRD_PERSON else image.copy()
 
-    def _state(self) -> Action:
+    @property
+    def state(self) -> Action:
         """``[7]``; orientation relative to the hand pointing straight down, in world axes.
 
         The hand's own quaternion stays near pitch = 90 degrees, where roll and yaw are undefined and would jump.

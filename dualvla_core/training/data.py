@@ -20,6 +20,7 @@ import torch
 
 from dualvla_core.distillation.objective import Batch
 from dualvla_core.errors import ArtifactError
+from dualvla_core.models.batches import Share
 from dualvla_core.models.prompts import render_reasoning
 from dualvla_core.schemas import COLLECTION, EPISODES, MULTIMODAL, check_schema
 from dualvla_core.shards.dataset import RobotFrame, ShardDataset
@@ -49,11 +50,11 @@ class Source(Generic[Raw]):
     """The samples of a domain and how they become a batch."""
 
     samples: Samples[Raw]
-    collate: Callable[[Sequence[Raw], torch.Generator], Batch]
+    collate: Callable[[Sequence[Raw], torch.Generator, Share], Batch]
 
-    def batch(self, indices: Sequence[int], generator: torch.Generator) -> Batch:
-        """The batch of the samples ``indices``; ``generator`` draws the augmentation."""
-        return self.collate([self.samples[index] for index in indices], generator)
+    def batch(self, indices: Sequence[int], generator: torch.Generator, share: Share) -> Batch:
+        """The batch of the samples ``indices``, a ``share`` of the step's; ``generator`` draws their augmentation."""
+        return self.collate([self.samples[index] for index in indices], generator, share)
 
 
 class RobotFrames:

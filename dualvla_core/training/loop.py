@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dualvla_core.distillation.objective import Batch
 from dualvla_core.errors import ConfigError
+from dualvla_core.models.batches import Share
 from dualvla_core.training import schedule
 from dualvla_core.training.checkpoints import Checkpoints, CheckpointStore
 from dualvla_core.training.config import TrainingConfig
@@ -81,8 +82,9 @@ class Loop:
         """This process's samples of ``step`` and their batch."""
         source = self.sources[schedule.domain_of(self.config, step)]
         everyone = schedule.global_batch(self.config, step, len(source.samples))
-        rows = everyone[self.group.rank :: self.group.size].tolist()
-        return rows, source.batch(rows, self._generator(step, _AUGMENTATION, self.group.rank))
+        share = Share(self.group.rank, self.group.size)
+        rows = everyone[share.first :: share.of].tolist()
+        return rows, source.batch(rows, self._generator(step, _AUGMENTATION), share)
 
     def _step(self, step: int, rows: list[int], batch: Batch) -> dict[str, float]:
         """One optimizer step; returns what the record says of it, the same on every process."""
@@ -101,8 +103,8 @@ class Loop:
             raise self._stop(step, message, rows, batch, broken=True)
         return {**shared, "gradient_norm": norm, "learning_rate": rate}
 
-    def _generator(self, step: int, purpose: int, *process: int) -> torch.Generator:
-        return torch.Generator().manual_seed(schedule.derived_seed(self.config.seed, step, purpose, *process))
+    def _generator(self, step: int, purpose: int) -> torch.Generator:
+        return torch.Generator().manual_seed(schedule.derived_seed(self.config.seed, step, purpose))
 
     def _check_shares(self) -> None:
         for domain in self.sources:

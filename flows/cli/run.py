@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,19 +109,10 @@ def launch(
     """
     with prefect_server(settings) as server:
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        pipeline = pipeline_of(flow)
         named = {"id": new_run_id(flow, config.name, datetime.now(UTC)), "resumes": resumes}
         run = run_context(settings, force or []).model_copy(update=named)
-        result = run_flow(pipeline.flow, config, run)
-    typer.echo(pipeline.tell(run, config, settings, result))
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """A flow, and how its result is told."""
-
-    flow: Any
-    tell: Callable[[RunContext, PipelineConfig, Settings, Any], str]
+        report = run_flow(pipeline_of(flow), config, run)
+    tell(run, config, settings, report)
 
 
 def require_extras(flow: str) -> None:
@@ -134,39 +123,32 @@ def require_extras(flow: str) -> None:
         )
 
 
-def pipeline_of(flow: str) -> Pipeline:
+def pipeline_of(flow: str) -> Any:
     """The flow of a name."""
     if flow == "curate":
         from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
 
-        return Pipeline(curate_flow, tell_report)
+        return curate_flow
     from flows.train import train as train_flow  # noqa: PLC0415
 
-    return Pipeline(train_flow, tell_measures)
+    return train_flow
 
 
-def tell_report(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> str:
-    """Copy the report to where people look for it; its path."""
+def tell(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> None:
+    """Copy the report to where people look for it; print its measures and, as the last line, its path."""
     from tasks.publish_report import export_report  # noqa: PLC0415
-
-    return str(export_report(run, report, settings.root / "reports" / config.name))
-
-
-def tell_measures(
-    run: RunContext, _config: PipelineConfig, _settings: Settings, measures: dict[str, tuple[ArtifactRef, ...]]
-) -> str:
-    """Every measure of every policy, a line each."""
     from tasks.stage import open_artifacts  # noqa: PLC0415
 
-    store, lines = open_artifacts(run), []
-    for kind, refs in measures.items():
-        for ref in refs:
-            summary = store.manifest(ref).summary
-            lines += [f"  {kind:<12} {ref.stage:<26} {name:<40} {value}" for name, value in summary.items()]
-    return "\n".join(lines)
+    summary = open_artifacts(run).manifest(report).summary
+    for name, value in summary.items():
+        policy, _, measure = name.partition(".")
+        if measure and not measure.endswith(("_low", "_high")):
+            ends = [f"{summary[name + end]:.3f}" for end in ("_low", "_high") if name + end in summary]
+            typer.echo(f"  {policy:<12} {measure:<16} {value:.3f}" + (f"  [{', '.join(ends)}]" if ends else ""))
+    typer.echo(str(export_report(run, report, settings.root / "reports" / config.name)))
 
 
-def plan(pipeline: Pipeline, config: PipelineConfig, run: RunContext) -> None:
+def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
     """Print what a run would do, without a server and without executing anything."""
     from flows.cli.console import plan_table  # noqa: PLC0415
     from tasks.stage import PlanLine, dry_run_plan  # noqa: PLC0415
@@ -174,7 +156,7 @@ def plan(pipeline: Pipeline, config: PipelineConfig, run: RunContext) -> None:
     lines: list[PlanLine] = []
     token = dry_run_plan.set(lines)
     try:
-        pipeline.flow.fn(config, run)
+        pipeline.fn(config, run)
     finally:
         dry_run_plan.reset(token)
     print_wide(plan_table(lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from vla_eval.render import configure_mujoco_render
 
 from dualvla_core.errors import DependencyError
 from dualvla_core.evaluation.config import RolloutConfig
-from dualvla_core.simulation.environment import THIRD_PERSON, Action, Environment, Image
+from dualvla_core.simulation.environment import THIRD_PERSON, Environment, Image
 from dualvla_core.simulation.metaworld import MetaWorldEnvironment
 from dualvla_core.simulation.narration import instruction_of
 
@@ -24,20 +24,6 @@ set_image_format("raw")  # the default compresses every image to PNG, which take
 
 MOMENTS = pa.schema([pa.field("step", pa.int32(), False), pa.field("image", pa.binary(), False)])
 """The images kept of one episode."""
-
-
-class RolloutEnvironment(Environment, Protocol):
-    """An environment whose state can be read at every step without rendering."""
-
-    @property
-    def state(self) -> Action:
-        """``[7]``, as in `Observation`."""
-
-
-class _MetaWorld(MetaWorldEnvironment):
-    @property
-    def state(self) -> Action:
-        return self._state()
 
 
 class MetaWorldBenchmark(StepBenchmark):
@@ -60,14 +46,14 @@ class MetaWorldBenchmark(StepBenchmark):
         self._config = RolloutConfig.model_validate(config)
         self._frames = Path(frames)
         self._task_name: str | None = None
-        self._environment: RolloutEnvironment | None = None
+        self._environment: Environment | None = None
         self._seed = 0
         self._steps = 0
         self._moments: list[tuple[int, Image]] = []
 
-    def make_environment(self, task: str) -> RolloutEnvironment:
+    def make_environment(self, task: str) -> Environment:
         """The environment of a task."""
-        return _MetaWorld(task, self._config.image_size, self._config.wrist_image_size)
+        return MetaWorldEnvironment(task, self._config.image_size, self._config.wrist_image_size)
 
     def get_tasks(self) -> list[dict[str, Any]]:
         """The tasks by name; ``vla-eval`` adds the number of the episode."""
@@ -130,11 +116,11 @@ class MetaWorldBenchmark(StepBenchmark):
         return self._playing.success or self._steps == self._config.max_steps
 
     @property
-    def _playing(self) -> RolloutEnvironment:
+    def _playing(self) -> Environment:
         assert self._environment is not None
         return self._environment
 
-    def _enter(self, task: str) -> RolloutEnvironment:
+    def _enter(self, task: str) -> Environment:
         if task != self._task_name or self._environment is None:
             self.cleanup()  # a second renderer alive would garble the images
             self._environment, self._task_name = self.make_environment(task), task

@@ -12,7 +12,16 @@ import pyarrow.parquet as pq
 from dualvla_core.evaluation.config import TrialConfig
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.evaluation.protocol import EvaluationProtocol, success_rates, summarise
-from dualvla_core.evaluation.tables import FRAMES, FRAMES_FILE, ROLLOUTS, ROLLOUTS_FILE, STEPS, STEPS_FILE
+from dualvla_core.evaluation.tables import (
+    FRAMES,
+    FRAMES_FILE,
+    LATENCIES,
+    LATENCIES_FILE,
+    ROLLOUTS,
+    ROLLOUTS_FILE,
+    STEPS,
+    STEPS_FILE,
+)
 from dualvla_core.params import Summary
 from infra.harness.recording import Outcome, Recording
 
@@ -29,11 +38,14 @@ def protocol_of(config: TrialConfig) -> EvaluationProtocol:
     )
 
 
-def import_recording(recording: Recording, policy_type: PolicyType, output: Path) -> Summary:
-    """Write rollouts, steps, frames and protocol of a complete ``recording``; return the success rates."""
+def import_recording(recording: Recording, policy_type: PolicyType, output: Path, timings: Path) -> Summary:
+    """Write rollouts, steps, frames and protocol of a complete ``recording``; return the success rates.
+
+    How long decisions took goes into the folder ``timings``, apart from what another execution would write alike.
+    """
     config = recording.config
     outcomes = recording.outcomes()
-    rollouts = []
+    rollouts, latencies = [], []
     with (
         pq.ParquetWriter(output / STEPS_FILE, STEPS, compression="zstd") as steps,
         pa.ipc.new_file(str(output / FRAMES_FILE), FRAMES) as frames,
@@ -41,7 +53,9 @@ def import_recording(recording: Recording, policy_type: PolicyType, output: Path
         for number, (task, seed) in enumerate(config.episodes):
             outcome = outcomes[task, seed]
             *rows, last = recording.steps(outcome)
-            steps.write_table(pa.Table.from_pylist([_step(number, *each) for each in enumerate(rows)], STEPS))
+            played = [{"rollout": number, "step": step, **fields} for step, fields in enumerate(rows)]
+            latencies += [row for row in played if row["replanned"]]
+            steps.write_table(pa.Table.from_pylist(played, STEPS))
             frames.write_batch(_frames(number, recording.frames / f"{outcome.episode}.arrow"))
             rollouts.append(
                 {
@@ -55,6 +69,7 @@ def import_recording(recording: Recording, policy_type: PolicyType, output: Path
                 }
             )
     pq.write_table(pa.Table.from_pylist(rollouts, ROLLOUTS), output / ROLLOUTS_FILE, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(latencies, LATENCIES), timings / LATENCIES_FILE, compression="zstd")
     protocol = protocol_of(config)
     protocol.write(output)
     return summarise(success_rates(protocol, [row["success"] for row in rollouts]))
@@ -62,10 +77,6 @@ def import_recording(recording: Recording, policy_type: PolicyType, output: Path
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
     return {name: outcome.metrics[name] for name in ("success", "steps", "instruction")}
-
-
-def _step(rollout: int, step: int, fields: dict[str, Any]) -> dict[str, Any]:
-    return {"rollout": rollout, "step": step, **fields}
 
 
 def _frames(rollout: int, path: Path) -> pa.RecordBatch:

@@ -44,13 +44,14 @@ def run_rollouts(
     config: RolloutConfig,
     policy: PolicySpec,
     output: Path,
+    timings: Path,
     *,
     work: Path,
     processes: int = 2,
     retries: int = 2,
     progress: Progress = silent,
 ) -> Summary:
-    """Play every planned episode with the policy and write rollouts, steps, frames and protocol to ``output``.
+    """Play every planned episode with the policy; write rollouts, steps, frames and protocol, and latencies apart.
 
     An episode that could not be played to its end (the policy or the simulator raised, a process died) is not a failure
     of the policy: it is played again, and as long as one is missing there is no result. Whatever was finished stays in
@@ -59,7 +60,8 @@ def run_rollouts(
     Args:
         config: the trials, and what is kept of them.
         policy: the policy to play.
-        output: an empty folder.
+        output: an empty folder; two calls write the same bytes.
+        timings: a folder for what two calls would not.
         work: folder of the recording; new, or left by an interrupted call.
         processes: players at once, each with a simulator; changes no outcome.
         retries: rounds of playing what is missing, after the first.
@@ -84,7 +86,7 @@ def run_rollouts(
     if missing:
         raise IncompleteRolloutsError(_tell(missing, recording))
     progress(len(config.episodes), len(config.episodes))
-    return import_recording(recording, policy.policy_type, output)
+    return import_recording(recording, policy.policy_type, output, timings)
 
 
 def _play(recording: Recording, policy: PolicySpec, processes: int, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,8 +30,15 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
         "run_multimodal_benchmarks": 2,
     }
     assert (trained | measured).items() <= first.executed.items()
-    for kind in ("specialist", "generalist", "dualvla"):
-        assert f"{kind:<12} score_trajectories" in first.stdout
+    page = Path(first.last_line)
+    results = json.loads(page.with_suffix(".json").read_text())["results"]["policies"]
+    assert [policy["name"] for policy in results] == ["specialist", "generalist", "dualvla"]
+    for policy in results:
+        assert f"{policy['name']:<12} rule_score" in first.stdout
+        assert policy["success"]["trials"] == 1
+        assert policy["checkpoint"] in (page.parent / "cards" / f"{policy['name']}.md").read_text()
+    assert page.read_text().count("<video") == 3
+    assert command("train", "--preset", "minimal").executed == {}
     changed = command("train", "--preset", "minimal", "--set", "learning.distillation.weight=0.5")
     assert changed.returncode == 0, changed.stderr
     assert changed.executed == {
@@ -39,4 +47,5 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
         "score_trajectories": 1,
         "measure_open_loop": 1,
         "run_multimodal_benchmarks": 1,
+        "publish_report": 1,
     }

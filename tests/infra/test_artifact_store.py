@@ -29,7 +29,10 @@ def commit(store: ArtifactStore, request: StageRequest, text: str = "payload", r
     with store.draft() as folder:
         (folder / "sub").mkdir()
         (folder / "sub" / "data.txt").write_text(text)
-        manifest = store.commit(request, folder, {"items": 1}, lease, {"seconds": 1.0}, replace=replace)
+        with store.draft() as timings:
+            (timings / "steps.txt").write_text("0.25 s")
+            run = {"seconds": 1.0}
+            manifest = store.commit(request, folder, {"items": 1}, lease, run, timings, replace=replace)
     lease.release()
     return manifest
 
@@ -53,6 +56,8 @@ def test_commit_then_find_and_read(store: ArtifactStore) -> None:
     assert found == manifest
     assert (store.folder(manifest.ref) / "sub" / "data.txt").read_text() == "payload"
     assert store.run_record(manifest) == {"seconds": 1.0}
+    assert store.timings(manifest, "steps.txt") == b"0.25 s"
+    assert "steps.txt" not in manifest.files
     assert [m.key for m in store.manifests("stage_a", request.recipe)] == [request.key]
     assert list(store.manifests("stage_b")) == []
 

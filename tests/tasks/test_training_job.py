@@ -30,10 +30,8 @@ from tasks.training_checkpoints import complete_checkpoints
 from tasks.training_job import TrainingData
 from tests.dualvla_core.training.tiny_data import MODEL, TRAINING, write_data
 
-CALM = TRAINING.model_copy(update={"augmentation": None, "zero_stage": 2})
-"""Augmentation is drawn by each process for its own samples; without it their number changes rounding only."""
-
-LONG = CALM.model_copy(update={"steps": 150, "zero_stage": 0})
+SHARED = TRAINING.model_copy(update={"zero_stage": 2})
+LONG = SHARED.model_copy(update={"steps": 150, "zero_stage": 0})
 
 
 @stage("given", version=1)
@@ -133,9 +131,9 @@ def test_two_processes_learn_as_one_and_leave_nothing_behind(
     setting: Setting, in_this_process: Callable[[TrainingConfig], Path], tmp_path: Path
 ) -> None:
     execution = TrainingExecution(processes=2, checkpoint_every=2)
-    manifest, hit = setting.specialist(CALM, execution)
+    manifest, hit = setting.specialist(SHARED, execution)
     assert not hit
-    alone = [json.loads(line)["loss"] for line in (in_this_process(CALM) / "metrics.jsonl").read_text().splitlines()]
+    alone = [json.loads(line)["loss"] for line in (in_this_process(SHARED) / "metrics.jsonl").read_text().splitlines()]
     assert setting.losses(manifest) == pytest.approx(alone, rel=1e-5)
     measured = open_artifacts(setting.run).run_record(manifest)["provenance"]
     assert (measured["processes"], measured["continued_from_step"]) == (2, 0)
@@ -143,7 +141,7 @@ def test_two_processes_learn_as_one_and_leave_nothing_behind(
     left = [info.key for info in open_artifacts(setting.run).objects.list(f"work/{manifest.key}/")]
     assert left == [f"work/{manifest.key}/lease.json"]
     assert [path for path in (tmp_path / "cache" / "training").rglob("*") if path.is_file()] == []
-    assert setting.specialist(CALM, TrainingExecution(processes=1))[1]  # execution is not keyed
+    assert setting.specialist(SHARED, TrainingExecution(processes=1))[1]  # execution is not keyed
 
 
 def test_a_killed_worker_is_told_and_the_next_run_goes_on_to_the_same_bytes(
@@ -173,7 +171,7 @@ def test_what_a_worker_says_is_wrong_is_raised_here(tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"loss of step 1 is not finite .* episode four frame 2 are not either"
     ) as caught:
-        setting.specialist(CALM.model_copy(update={"robot_batch": 18, "zero_stage": 0}), TrainingExecution())
+        setting.specialist(SHARED.model_copy(update={"robot_batch": 18, "zero_stage": 0}), TrainingExecution())
     assert "Traceback" not in str(caught.value)
 
 
@@ -183,9 +181,9 @@ def test_what_a_worker_says_is_wrong_is_raised_here(tmp_path: Path) -> None:
 def test_every_stage_of_zero_gives_the_same_losses(
     setting: Setting, in_this_process: Callable[[TrainingConfig], Path], zero_stage: int, processes: int
 ) -> None:
-    config = CALM.model_copy(update={"zero_stage": zero_stage})
+    config = SHARED.model_copy(update={"zero_stage": zero_stage})
     manifest, _ = setting.specialist(config, TrainingExecution(processes=processes))
-    reference = in_this_process(CALM.model_copy(update={"zero_stage": 0}))
+    reference = in_this_process(SHARED.model_copy(update={"zero_stage": 0}))
     expected = [json.loads(line)["loss"] for line in (reference / "metrics.jsonl").read_text().splitlines()]
     assert setting.losses(manifest) == pytest.approx(expected, rel=1e-5)
 
@@ -230,8 +228,8 @@ def test_workers_end_with_their_launcher(setting: Setting, tmp_path: Path, endin
 @pytest.mark.slow
 def test_the_three_trainings_in_a_row(setting: Setting) -> None:
     execution = TrainingExecution(processes=2)
-    specialist, _ = setting.specialist(CALM, execution)
-    frozen = CALM.model_copy(update={"freeze_action_head": True})
+    specialist, _ = setting.specialist(SHARED, execution)
+    frozen = SHARED.model_copy(update={"freeze_action_head": True})
     work = train_generalist.declare(setting.run, frozen, setting.data, specialist.ref, execution)
     generalist, _ = commit_once(train_generalist, setting.run, work)
 

@@ -62,7 +62,6 @@ def write_rollouts(folder: Path, episodes: Sequence[Sequence[float]]) -> None:
                     "state": state,
                     "action": [float(step)],
                     "reasoning": None if step else "Move up.",
-                    "latency_s": None if step else 0.5,
                     "replanned": not step,
                 }
                 for step, state in enumerate(before)

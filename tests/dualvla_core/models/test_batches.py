@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.models import AugmentationConfig, ModelConfig, MultimodalCollator, RobotCollator
-from dualvla_core.models.batches import augment_images, image_tensor
+from dualvla_core.models.batches import Share, augment_images, image_tensor
 from dualvla_core.models.prompts import IGNORED
 from dualvla_core.shards.dataset import RobotFrame
 from tests.dualvla_core.models.conftest import CAMERAS
@@ -100,6 +100,19 @@ def test_augmentation_is_the_generators(collator: Callable[..., RobotCollator], 
     assert other.state is not None
     assert not torch.equal(first.state, other.state)
     assert torch.equal(first.actions, other.actions)
+
+
+def test_a_share_of_the_batch_is_varied_as_the_whole_is(collator: Callable[..., RobotCollator], frame: Frames) -> None:
+    noisy = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    frames = [frame(images=dict.fromkeys(CAMERAS, noisy))] * 6
+    collate = collator(augmentation=AugmentationConfig())
+    whole = collate(frames, generator(3))
+    for first in range(3):
+        part = collate(frames[first::3], generator(3), Share(first, 3))
+        assert torch.equal(part.images, whole.images[first::3])
+        assert part.state is not None
+        assert whole.state is not None
+        assert torch.equal(part.state, whole.state[first::3])
 
 
 def test_shifts_repeat_edges_and_stay_within_bounds() -> None:

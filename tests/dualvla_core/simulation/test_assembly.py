@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dualvla_core.episodes.splits import split_of
+from dualvla_core.episodes.splits import splits_of
 from dualvla_core.errors import DatasetError
 from dualvla_core.params import Summary
 from dualvla_core.simulation.assembly import assemble_dataset
@@ -104,8 +104,10 @@ def test_appending_leaves_earlier_files_as_they_were(
     for name, content in files_under(tmp_path).items():
         if "/meta/" not in name and "/labels/" not in name and not name.endswith("conversations.json"):
             assert grown[name] == content, name
-    short = json.loads((tmp_path / "multimodal/conversations.json").read_text())
-    long = json.loads((dataset / "multimodal/conversations.json").read_text())
+    short, long = (
+        [{**entry, "split": "any"} for entry in json.loads((root / "multimodal/conversations.json").read_text())]
+        for root in (tmp_path, dataset)  # a single condition is for training, of two one is held out
+    )
     assert long[: len(short)] == short
     assert len(long) == 10
     assert rows_of(dataset)[: len(rows_of(tmp_path))] == rows_of(tmp_path)
@@ -128,9 +130,11 @@ def test_assembling_again_gives_the_same_bytes(
 def test_conversations_are_split_by_initial_condition(dataset: Path) -> None:
     conversations = json.loads((dataset / "multimodal/conversations.json").read_text())
     assert len({entry["id"] for entry in conversations}) == len(conversations)
+    seeds = {int(entry["id"].split("-")[1]) for entry in conversations}
+    splits = splits_of([f"reach/{seed}" for seed in seeds], 0.2)
     for entry in conversations:
         seed = int(entry["id"].split("-")[1])
-        assert entry["split"] == split_of(f"reach/{seed}", 0.2)
+        assert entry["split"] == splits[f"reach/{seed}"]
         assert (dataset / "multimodal" / entry["image"]).read_bytes().startswith(b"\xff\xd8")
         human, gpt = entry["conversations"]
         assert (human["from"], gpt["from"]) == ("human", "gpt")

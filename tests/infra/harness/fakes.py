@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Observation
-from infra.harness.metaworld_benchmark import MetaWorldBenchmark, RolloutEnvironment
+from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Environment, Observation
+from infra.harness.metaworld_benchmark import MetaWorldBenchmark
 
 SOLVED_AFTER = 9
 """Control steps after which episodes of even seeds succeed; those of odd ones never do."""
@@ -58,5 +58,5 @@ class FakeEnvironment:
 class FakeBenchmark(MetaWorldBenchmark):
     """The benchmark with its simulator taken out."""
 
-    def make_environment(self, task: str) -> RolloutEnvironment:
+    def make_environment(self, task: str) -> Environment:
         return FakeEnvironment()

@@ -31,14 +31,14 @@ def test_actions_arrive_as_they_were_meant(spec: MakeSpec, tmp_path: Path) -> No
     config = RolloutConfig(tasks=("reach", "drawer-close"), episodes_per_task=1, image_size=48, wrist_image_size=48)
     output = tmp_path / "output"
     output.mkdir()
-    summary = run_rollouts(config, spec("ExpertPolicy", chunk=6), output, work=tmp_path / "work")
+    summary = run_rollouts(config, spec("ExpertPolicy", chunk=6), output, tmp_path, work=tmp_path / "work")
     assert summary["success_rate"] == 1
     for played in read_trajectories(output):
         environment = MetaWorldEnvironment(played.task, 48, 48)
         environment.reset(played.seed)
         first = environment.observe()
         for state, action in zip(played.states, played.actions, strict=False):
-            assert np.array_equal(environment._state(), state)
+            assert np.array_equal(environment.state, state)
             environment.step(action)
         last = environment.observe()
         environment.close()
@@ -57,6 +57,7 @@ def test_the_expert_succeeds_and_random_motion_does_not(spec: MakeSpec, tmp_path
         output = tmp_path / name
         output.mkdir()
         config = RolloutConfig(episodes_per_task=5)
-        rates[name] = run_rollouts(config, spec(name, chunk=6), output, work=tmp_path / f"{name}_work")["success_rate"]
+        work = tmp_path / f"{name}_work"
+        rates[name] = run_rollouts(config, spec(name, chunk=6), output, tmp_path, work=work)["success_rate"]
     assert float(rates["ExpertPolicy"]) >= 0.9
     assert float(rates["RandomPolicy"]) <= 0.1

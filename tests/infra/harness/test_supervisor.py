@@ -32,7 +32,9 @@ def run(config: RolloutConfig, tmp_path: Path) -> Run:
     def play(policy: PolicySpec, processes: int = 2, output: str = "output", retries: int = 2) -> Summary:
         folder = tmp_path / output
         folder.mkdir()
-        return run_rollouts(config, policy, folder, work=tmp_path / "work", processes=processes, retries=retries)
+        work, timings = tmp_path / "work", tmp_path / "timings"
+        timings.mkdir(exist_ok=True)
+        return run_rollouts(config, policy, folder, timings, work=work, processes=processes, retries=retries)
 
     return play
 
@@ -43,6 +45,7 @@ def attempts(work: Path) -> list[tuple[str, int, str]]:
     return sorted(rows)
 
 
+TABLES = ("rollouts.parquet", "steps.parquet", "frames.arrow", "protocol.json")
 PLAYED_ONCE = [("door-open", 0, "success"), ("door-open", 1, "fail"), ("reach", 0, "success"), ("reach", 1, "fail")]
 
 
@@ -63,7 +66,9 @@ def test_rollouts_become_tables(run: Run, spec: MakeSpec, config: RolloutConfig,
     assert [frame.step for frame in found[1].frames] == [0, 8, 20]  # uniform among 0, 4, 8, 12, 16, 20
     steps = pq.read_table(tmp_path / "output" / "steps.parquet").slice(0, 9)
     assert steps["replanned"].to_pylist() == [step % 4 == 0 for step in range(9)]
-    assert [latency is None for latency in steps["latency_s"].to_pylist()] == [step % 4 != 0 for step in range(9)]
+    latencies = pq.read_table(tmp_path / "timings" / "latencies.parquet").to_pylist()
+    assert [row["step"] for row in latencies if row["rollout"] == 1] == [0, 4, 8, 12, 16]
+    assert all(row["latency_s"] >= 0 for row in latencies)
 
 
 def test_a_finished_recording_is_imported_without_playing(
@@ -73,18 +78,16 @@ def test_a_finished_recording_is_imported_without_playing(
     monkeypatch.delattr(supervisor, "_play")
     assert run(spec(), output="again") == first
     assert attempts(tmp_path / "work") == PLAYED_ONCE
-    for name in ("rollouts.parquet", "steps.parquet", "frames.arrow", "protocol.json"):
+    for name in TABLES:
         assert (tmp_path / "output" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
 def test_how_many_play_changes_no_outcome(run: Run, spec: MakeSpec, config: RolloutConfig, tmp_path: Path) -> None:
     run(spec(), processes=2)
     (tmp_path / "one").mkdir()
-    run_rollouts(config, spec(), tmp_path / "one", work=tmp_path / "other_work", processes=1)
-    for name in ("rollouts.parquet", "frames.arrow"):
+    run_rollouts(config, spec(), tmp_path / "one", tmp_path / "timings", work=tmp_path / "other_work", processes=1)
+    for name in TABLES:
         assert (tmp_path / "output" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-    there, here = (pq.read_table(tmp_path / name / "steps.parquet") for name in ("output", "one"))
-    assert there["action"] == here["action"]
 
 
 @pytest.mark.parametrize("kind", ["kill", "raise"])
@@ -147,14 +150,15 @@ def test_an_interrupted_run_is_continued(run: Run, spec: MakeSpec, config: Rollo
         if 0 < done < total:
             raise InterruptionError
 
-    output = tmp_path / "first"
+    output, timings = tmp_path / "first", tmp_path / "timings"
     output.mkdir()
+    timings.mkdir()
     many = config.model_copy(update={"episodes_per_task": 25})
     with pytest.raises(InterruptionError):
-        run_rollouts(many, spec(), output, work=tmp_path / "work", processes=1, progress=interrupt)
+        run_rollouts(many, spec(), output, timings, work=tmp_path / "work", processes=1, progress=interrupt)
     before = {row[:2] for row in attempts(tmp_path / "work")}
     assert 0 < len(before) < 50
-    summary = run_rollouts(many, spec(), output, work=tmp_path / "work", processes=2)
+    summary = run_rollouts(many, spec(), output, timings, work=tmp_path / "work", processes=2)
     assert (summary["episodes"], summary["success_rate"]) == (50, 26 / 50)
     played = attempts(tmp_path / "work")
     assert len(played) == len({row[:2] for row in played}) == 50  # none twice

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -17,10 +16,11 @@ from pydantic import ValidationError
 from dualvla_core import schemas
 from dualvla_core.params import Summary
 from dualvla_core.report.context import CuratedSegment, ReportContext
-from dualvla_core.report.curation import curation_report
-from dualvla_core.report.model import CurationReport, DatasetFacts, StageNode
+from dualvla_core.report.model import DatasetFacts, Report, StageNode
+from dualvla_core.report.stage import write_report
 
 from .conftest import HandMade, MakeContext, MakeCurated
+from .page_reader import Page
 
 REASONED = [
     HandMade(f"{index:064x}", "F" + "." * (6 + index) + "sKKa", words=4, boundaries=(8 + index,)) for index in range(14)
@@ -31,35 +31,11 @@ SCAN = StageNode(stage="scan", key="k1", digest="d1", version=1)
 DECODE = StageNode(stage="decode", key="k2", digest="d2", version=1, inputs=("k1",))
 
 
-class Page(HTMLParser):
-    """Collects what a page would load or follow, its tags and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.tags: list[str] = []
-        self.text: list[str] = []
-        self.attributes: set[str] = set()
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes |= {name for name, _ in attrs}
-        self.links += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return " ".join(" ".join(self.text).split())
-
-
-def _write(sources: list[CuratedSegment], context: ReportContext, output: Path) -> tuple[Summary, CurationReport, str]:
+def _write(sources: list[CuratedSegment], context: ReportContext, output: Path) -> tuple[Summary, Report, str]:
     output.mkdir()
-    summary = curation_report(sources, context, output)
+    summary = write_report(sources, context, output)
     assert sorted(path.name for path in output.iterdir()) == ["report.html", "report.json"]
-    report = CurationReport.model_validate_json((output / "report.json").read_text(encoding="utf-8"))
+    report = Report.model_validate_json((output / "report.json").read_text(encoding="utf-8"))
     return summary, report, (output / "report.html").read_text(encoding="utf-8")
 
 
@@ -68,7 +44,7 @@ def test_the_numbers_are_those_of_the_tables(
 ) -> None:
     sources = [make_curated(REASONED[:9], name="one"), make_curated(REASONED[9:], name="two")]
     context = make_context(
-        REASONED, tasks=("push", "pull"), lineage=(SCAN, DECODE), parameters={"pruning": {"seed": 3}}
+        REASONED, tasks=("push", "pull"), lineage=(SCAN, DECODE), parameters={"pruning": ({"seed": 3},)}
     )
     summary, report, html = _write(sources, context, tmp_path / "out")
     frames = sum(len(each.frames) for each in REASONED)
@@ -93,7 +69,7 @@ def test_the_numbers_are_those_of_the_tables(
 def test_progress_counts_the_film_strips(make_curated: MakeCurated, make_context: MakeContext, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     episodes = [HandMade(f"{index:064x}", "K" * (2 * index + 1) + "....") for index in (1, 0, 2)]
-    curation_report([make_curated(episodes)], make_context(episodes), tmp_path, lambda *args: told.append(args))
+    write_report([make_curated(episodes)], make_context(episodes), tmp_path, lambda *args: told.append(args))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -125,7 +101,7 @@ def test_text_of_the_data_is_never_markup(make_curated: MakeCurated, make_contex
     context = make_context(REASONED[:3], tasks=(ATTACK,))
     entries = tuple(entry.model_copy(update={"dataset": ATTACK}) for entry in context.episodes)
     node = SCAN.model_copy(update={"stage": ATTACK})
-    parameters = {ATTACK: {ATTACK: ATTACK}}
+    parameters = {ATTACK: ({ATTACK: ATTACK},)}
     hostile = {"title": ATTACK, "datasets": (facts,), "episodes": entries, "lineage": (node,), "parameters": parameters}
     _, report, html = _write([source], ReportContext(**hostile), tmp_path / "out")
     page = Page(html)
@@ -173,7 +149,7 @@ def test_statistics_questions_lineage_and_parameters_are_shown(
     questions = pa.Table.from_pylist([{"sample": "s", "image": jpeg, **texts}], schemas.MULTIMODAL)
     with pa.ipc.new_file(str(tmp_path / "multimodal.arrow"), schemas.MULTIMODAL) as writer:
         writer.write_table(questions)
-    shown = {"lineage": (SCAN, DECODE), "parameters": {"prune_reasoning": {"span": {"seconds": 0.375}}}}
+    shown = {"lineage": (SCAN, DECODE), "parameters": {"prune_reasoning": ({"span": {"seconds": 0.375}},)}}
     context = make_context(SILENT, statistics=tmp_path, multimodal=tmp_path, **shown)
     _, report, html = _write([make_curated(SILENT)], context, tmp_path / "out")
     words = Page(html).words

@@ -1,8 +1,8 @@
-"""The report stage: from curated segments to ``report.json`` and one self-contained ``report.html``."""
+"""The report stage: ``report.json``, one self-contained ``report.html``, and a model card per trained policy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dualvla_core.params import Summary
@@ -10,17 +10,23 @@ from dualvla_core.progress import Progress, silent
 from dualvla_core.report.context import CuratedSegment, ReportContext
 from dualvla_core.report.film_strip import FilmStrip, draw_film_strip
 from dualvla_core.report.measures import Curation, episode_rows, labels, read_curation, retention_by, rules, totals
-from dualvla_core.report.model import CurationReport
+from dualvla_core.report.model import Report
 from dualvla_core.report.multimodal import Question, read_multimodal
-from dualvla_core.report.page import render_page
+from dualvla_core.report.page import ResultDrawings, render_page
+from dualvla_core.report.results.card import write_cards
+from dualvla_core.report.results.curves import draw_curves
+from dualvla_core.report.results.measures import measure_policies
+from dualvla_core.report.results.model import PolicyResult
+from dualvla_core.report.results.plane import place
+from dualvla_core.report.results.rollouts import draw_rollouts
 from dualvla_core.report.sample import choose_film_strips
 from dualvla_core.report.statistics import read_statistics
 
 
-def curation_report(
+def write_report(
     sources: Sequence[CuratedSegment], context: ReportContext, output: Path, progress: Progress = silent
 ) -> Summary:
-    """Write ``report.json`` (`CurationReport`) and ``report.html`` into ``output``.
+    """Write ``report.json`` (`Report`) and ``report.html`` into ``output``; with policies, their ``cards/`` too.
 
     Args:
         sources: The curated segments; every episode of the context lies in one of them or was skipped.
@@ -31,15 +37,26 @@ def curation_report(
     Raises:
         ArtifactError: if a table is missing, has another schema, or lacks an episode of the context.
     """
+    # measured first: a policy that cannot be read should not cost the drawing of every film strip
+    results = measure_policies(context.policies, asked=context.multimodal is not None) if context.policies else None
+    drawings = None
+    if results is not None:
+        drawings = ResultDrawings(
+            plane=place(results.policies),
+            curves=draw_curves(context.policies),
+            rollouts=draw_rollouts(context.policies, context.report),
+            cards=write_cards(context.policies, results.policies, context, output),
+        )
     curation = read_curation(sources, context)
-    report = measure(curation, context)
+    report = measure(curation, context).model_copy(update={"results": results})
     questions: tuple[Question, ...] = ()
     if context.multimodal is not None:
         summary, questions = read_multimodal(context.multimodal, context.report)
         report = report.model_copy(update={"multimodal": summary})
     film_strips = _film_strips(sources, curation, context, report, progress)
     (output / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (output / "report.html").write_text(render_page(report, film_strips, questions), encoding="utf-8")
+    page = render_page(report, film_strips, questions, drawings)
+    (output / "report.html").write_text(page, encoding="utf-8")
     return {
         "episodes": report.totals.episodes,
         "skipped": report.totals.skipped,
@@ -47,13 +64,27 @@ def curation_report(
         "kept": report.totals.kept,
         "retention": report.totals.ratio if report.totals.ratio is not None else 0.0,
         "basis": report.basis,
+        **{name: value for result in (results.policies if results else ()) for name, value in _headline(result)},
     }
 
 
-def measure(curation: Curation, context: ReportContext) -> CurationReport:
-    """Every number of the report but the multimodal set's."""
+def _headline(result: PolicyResult) -> Iterator[tuple[str, float]]:
+    """What was measured of a policy, by dotted name."""
+    shares = {"success_rate": result.success, "accuracy": result.accuracy}
+    shares["rule_score"] = result.score.score if result.score else None
+    for name, share in shares.items():
+        if share is not None:
+            yield f"{result.name}.{name}", share.value
+            yield f"{result.name}.{name}_low", share.low
+            yield f"{result.name}.{name}_high", share.high
+    if result.open_loop is not None:
+        yield f"{result.name}.open_loop_error", result.open_loop.error
+
+
+def measure(curation: Curation, context: ReportContext) -> Report:
+    """Every number of the curation but the multimodal set's."""
     rows = episode_rows(curation, context)
-    return CurationReport(
+    return Report(
         title=context.title,
         datasets=context.datasets,
         basis=curation.basis,
@@ -76,7 +107,7 @@ def _film_strips(
     sources: Sequence[CuratedSegment],
     curation: Curation,
     context: ReportContext,
-    report: CurationReport,
+    report: Report,
     progress: Progress,
 ) -> list[FilmStrip]:
     rows = {row.episode: row for row in report.episodes}
