@@ -70,11 +70,11 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 
 def worker(
     pool: Annotated[str, typer.Option(help="Work pool to take runs from.")] = "dualvla",
-    limit: Annotated[int, typer.Option(min=1, help="Runs at once on this machine.")] = 2,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most runs at once on this machine.")] = None,
 ) -> None:
     """Run what is scheduled, on this machine, until Ctrl-C."""
     require_server(Settings())
-    command = ["-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit)]
+    command = ["-m", "prefect", "worker", "start", "--pool", pool, *(["--limit", str(limit)] if limit else [])]
     os.execv(sys.executable, [sys.executable, *command])
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dualvla_core.errors import ConfigError, DependencyError
+from dualvla_core.errors import ConfigError, DependencyError, UserError
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.cli.configuration import Overrides, Preset, configure
 from flows.cli.tables import print_wide
-from infra.prefect.server import configure_prefect, prefect_server
+from infra.prefect.server import answers, configure_prefect, prefect_server
 from infra.run_record import new_run_id, uses
 from infra.settings import Settings
 
@@ -111,7 +111,17 @@ def launch(
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
         named = {"id": new_run_id(flow, config.name, datetime.now(UTC)), "resumes": resumes}
         run = run_context(settings, force or []).model_copy(update=named)
-        report = run_flow(pipeline_of(flow), config, run)
+        try:
+            report = run_flow(pipeline_of(flow), config, run)
+        except UserError:
+            raise
+        except Exception as error:
+            if answers(server):
+                raise
+            raise DependencyError(
+                f"The Prefect server at {server.api_url} stopped answering; start it again, then "
+                f"`dualvla resume {run.id}`: what is committed is kept."
+            ) from error
     tell(run, config, settings, report)
 
 

@@ -14,6 +14,7 @@ DEPLOYED = "dualvla-deployed"
 """The tag of deployments, whose runs a worker can begin again."""
 
 _DEAD_AFTER = timedelta(seconds=120)  # four heartbeats
+_BEGIN_AGAIN_AFTER = timedelta(seconds=30)
 _ENDED = ("Completed", "Failed", "Cancelled", "Crashed")
 _OURS = {"prefect.resource.id": "prefect.tag.dualvla", "prefect.resource.role": "tag"}
 _DEPLOYED_ONLY = {"prefect.resource.id": f"prefect.tag.{DEPLOYED}", "prefect.resource.role": "tag"}
@@ -40,18 +41,23 @@ def mark_dead_runs() -> AutomationCore:
 
 
 def begin_crashed_runs_again() -> AutomationCore:
-    """A crashed run of a deployment is begun again as the same run; it executes only what is not committed."""
+    """A crashed run of a deployment is begun again as the same run; it executes only what is not committed.
+
+    Half a minute later, if nobody else has: a process worker of Prefect 3.8 ends when a run comes back to it before it
+    has let go of its slot.
+    """
     return AutomationCore(
         name="dualvla: begin crashed runs again",
         description="Killed is not failed: what is committed is found, the rest is executed.",
         trigger=EventTrigger(
-            expect={"prefect.flow-run.Crashed"},
+            after={"prefect.flow-run.Crashed"},
+            expect={f"prefect.flow-run.{state}" for state in ("AwaitingRetry", "Scheduled", "Pending", "Running")},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related=_DEPLOYED_ONLY,
             for_each={"prefect.resource.id"},
-            posture=Posture.Reactive,
+            posture=Posture.Proactive,
             threshold=1,
-            within=timedelta(0),
+            within=_BEGIN_AGAIN_AFTER,
         ),
         actions=[ChangeFlowRunState(name="AwaitingRetry", state=StateType.SCHEDULED, message="Begun again.")],
     )

@@ -56,6 +56,11 @@ def _is_healthy(api_url: str) -> bool:
         return False
 
 
+def answers(server: PrefectServer) -> bool:
+    """Whether the server is there."""
+    return _is_healthy(server.api_url)
+
+
 def _free_port(preferred: int) -> int:
     for port in (preferred, 0):
         with socket.socket() as probe:
