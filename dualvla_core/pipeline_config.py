@@ -85,7 +85,11 @@ class ExecutionConfig(Params):
         description="Dask scheduler, such as tcp://host:8786; none = a cluster of this machine",
     )
     record_batch_episodes: int = Field(default=10, ge=1, description="Demonstrations recorded in one piece of work")
-    segment_episodes: int = Field(default=50, ge=1, description="Episodes decoded into one new segment, at most")
+    segment_episodes: int = Field(
+        default=50,
+        ge=1,
+        description="Episodes decoded into one new segment; more where that would make over 64 segments",
+    )
     episode_timeout_s: float = Field(default=600, gt=0, description="Longest time to decode one episode, s")
     training: TrainingExecution = Field(default=TrainingExecution(), description="Processes and devices of a training")
     rollout_processes: int = Field(default=2, ge=1, description="Simulators that play one policy at once")

@@ -15,6 +15,7 @@ follows a manifest never sees a half-written artifact.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 import tempfile
@@ -176,6 +177,14 @@ class ArtifactStore:
                 self._verified.add(f"{ref}{ref.digest}")
         return folder
 
+    def read(self, manifest: Manifest, name: str) -> bytes:
+        """One file of a payload, checked, without fetching the others. Raises `CorruptArtifactError` as `folder` does."""
+        prefix = f"{artifact_prefix(manifest.request.stage, manifest.key)}/{manifest.attempt}"
+        data = self.objects.get(f"{prefix}/{name}")
+        if hashlib.sha256(data).hexdigest() != manifest.files[name].digest:
+            raise self._withdrawn(manifest, f"{prefix}/{name}", "other bytes", manifest.files[name].digest)
+        return data
+
     def verify(self, manifest: Manifest) -> tuple[str, ...]:
         """Read a payload from the store itself, past any copy; the keys of the objects that are gone or differ.
 
@@ -218,10 +227,14 @@ class ArtifactStore:
             found = digest_file(path) if path.exists() else "nothing"
             if found == entry.digest:
                 continue
-            self.objects.delete(f"{artifact_prefix(manifest.request.stage, manifest.key)}/manifest.json")
             if self.objects.local_path(prefix) is None:
                 path.unlink(missing_ok=True)
-            raise CorruptArtifactError(
-                f"{prefix}/{name} holds {found}, but {entry.digest} was committed; the artifact was withdrawn: "
-                "run again, and it will be computed anew."
-            )
+            raise self._withdrawn(manifest, f"{prefix}/{name}", found, entry.digest)
+
+    def _withdrawn(self, manifest: Manifest, key: str, found: str, committed: str) -> CorruptArtifactError:
+        """Take back a commit whose object is damaged; the error that says so."""
+        self.objects.delete(f"{artifact_prefix(manifest.request.stage, manifest.key)}/manifest.json")
+        return CorruptArtifactError(
+            f"{key} holds {found}, but {committed} was committed; the artifact was withdrawn: "
+            "run again, and it will be computed anew."
+        )

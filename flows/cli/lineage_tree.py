@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.tree import Tree
 
@@ -35,7 +36,7 @@ def start_of(store: ArtifactStore, name: str) -> tuple[Manifest, str]:
 
 def episodes_of(store: ArtifactStore, segment: Manifest) -> list[str]:
     """The digests of the episodes that a segment holds."""
-    table = pq.read_table(store.folder(segment.ref) / "episodes.parquet", columns=["episode"])
+    table = pq.read_table(pa.BufferReader(store.read(segment, "episodes.parquet")), columns=["episode"])
     return [str(episode) for episode in table.column("episode").to_pylist()]
 
 

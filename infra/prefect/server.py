@@ -19,7 +19,7 @@ from dualvla_core.errors import DependencyError
 from infra.lease import process_start
 from infra.settings import Settings
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 DRAIN_TIMEOUT_S = 10.0
 
 
