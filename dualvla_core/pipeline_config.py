@@ -88,7 +88,7 @@ class ExecutionConfig(Params):
     segment_episodes: int = Field(
         default=50,
         ge=1,
-        description="Episodes decoded into one new segment; more where that would make over 64 segments",
+        description="Episodes decoded into one segment; more beyond 64 of them",
     )
     episode_timeout_s: float = Field(default=600, gt=0, description="Longest time to decode one episode, s")
     training: TrainingExecution = Field(default=TrainingExecution(), description="Processes and devices of a training")

@@ -178,7 +178,7 @@ class ArtifactStore:
         return folder
 
     def read(self, manifest: Manifest, name: str) -> bytes:
-        """One file of a payload, checked, without fetching the others. Raises `CorruptArtifactError` as `folder` does."""
+        """One file of a payload, checked, without fetching the others; raises `CorruptArtifactError`."""
         prefix = f"{artifact_prefix(manifest.request.stage, manifest.key)}/{manifest.attempt}"
         data = self.objects.get(f"{prefix}/{name}")
         if hashlib.sha256(data).hexdigest() != manifest.files[name].digest:
