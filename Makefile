@@ -1,6 +1,6 @@
 # Every path is relative, so that a checkout under a folder with spaces works.
-EXTRAS_DEMO := simulation
-EXTRAS_TEST := dev,simulation,train
+EXTRAS_DEMO := simulation,train
+EXTRAS_TEST := dev,simulation,train,judge
 WORKERS ?= 2
 ARGS ?=
 export PYTHON
@@ -8,14 +8,14 @@ export PYTHON
 export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench clean demo-environment train-environment test-environment
+.PHONY: help demo test test-slow check bench clean demo-environment test-environment
 
 help: ## Show this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: demo-environment ## Record demonstrations in simulation, curate them and write report.html
-	@.venv/bin/dualvla demo $(ARGS)
+demo: demo-environment ## Every stage, from nothing to report.html; QUICK=1 does it in small
+	@.venv/bin/dualvla demo $(if $(QUICK),--quick) $(ARGS)
 
 test: check ## Check, then run the tests (ARGS="-k name" selects some)
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
@@ -39,9 +39,6 @@ clean: ## Remove the environment and caches; results stay
 demo-environment:
 	@infra/install/environment.sh $(EXTRAS_DEMO)
 	@infra/install/system_libraries.sh
-
-train-environment: demo-environment
-	@infra/install/environment.sh simulation,train
 
 test-environment:
 	@infra/install/environment.sh $(EXTRAS_TEST)

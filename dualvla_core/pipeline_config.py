@@ -12,8 +12,10 @@ from pydantic import Field, ValidationError
 from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.episodes.config import DecodeConfig
 from dualvla_core.errors import ConfigError
-from dualvla_core.evaluation.config import MultimodalEvaluationConfig, OpenLoopConfig, RolloutConfig
-from dualvla_core.events.config import EventsConfig
+from dualvla_core.evaluation.benchmarks.config import BenchmarkConfig, QuestionSetConfig, TextJudgeConfig
+from dualvla_core.evaluation.config import OpenLoopConfig, RolloutConfig
+from dualvla_core.events.config import EventsConfig, EventsTrainingConfig
+from dualvla_core.exports.config import ExportConfig
 from dualvla_core.kinematics.config import KinematicsConfig
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.params import Params
@@ -67,9 +69,11 @@ class EvaluationConfig(Params):
 
     rollouts: RolloutConfig = Field(default=RolloutConfig(), description="Closed loop in simulation")
     open_loop: OpenLoopConfig = Field(default=OpenLoopConfig(), description="Action error on held-out demonstrations")
-    questions: MultimodalEvaluationConfig = Field(
-        default=MultimodalEvaluationConfig(), description="Held-out visual questions"
+    questions: QuestionSetConfig = Field(default=QuestionSetConfig(), description="This project's visual questions")
+    benchmarks: tuple[BenchmarkConfig, ...] = Field(
+        default=(), description="Multimodal benchmarks; for those of the catalogue name and path are enough"
     )
+    judge: TextJudgeConfig | None = Field(default=None, description="Who grades free answers (MM-Vet)")
     score: ScoreConfig = Field(default=ScoreConfig(), description="The VLA Score")
 
 
@@ -92,6 +96,7 @@ class ExecutionConfig(Params):
     )
     episode_timeout_s: float = Field(default=600, gt=0, description="Longest time to decode one episode, s")
     training: TrainingExecution = Field(default=TrainingExecution(), description="Processes and devices of a training")
+    answer_batch: int = Field(default=16, ge=1, description="Visual questions a policy is asked at once")
     rollout_processes: int = Field(default=2, ge=1, description="Simulators that play one policy at once")
 
 
@@ -103,12 +108,16 @@ class PipelineConfig(Params):
     record: RecordConfig = Field(default=RecordConfig(), description="Recording of simulated demonstrations")
     decode: DecodeConfig = Field(default=DecodeConfig(), description="Decoding of episodes")
     events: EventsConfig = Field(default=EventsConfig(), description="Event-boundary detection")
+    events_training: EventsTrainingConfig = Field(
+        default=EventsTrainingConfig(), description="Training and calibration of event detectors"
+    )
     kinematics: KinematicsConfig = Field(default=KinematicsConfig(), description="Velocity, acceleration, gripper")
     pruning: PruningConfig = Field(default=PruningConfig(), description="Which frames keep their reasoning")
     shards: ShardsConfig = Field(default=ShardsConfig(), description="Robot training shards")
     multimodal: MultimodalConfig = Field(default=MultimodalConfig(), description="The multimodal shard")
     statistics: StatisticsConfig = Field(default=StatisticsConfig(), description="Normalisation statistics")
     report: ReportParams = Field(default=ReportParams(), description="The report")
+    export: ExportConfig = Field(default=ExportConfig(), description="The pruned dataset for other trainers")
     learning: LearningConfig = Field(default=LearningConfig(), description="The three trainings")
     evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="How policies are measured")
     execution: ExecutionConfig = Field(default=ExecutionConfig(), description="How the work is cut and run")

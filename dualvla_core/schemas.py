@@ -92,18 +92,31 @@ COLLECTION = pa.schema(
 BOUNDARIES = pa.schema([*_KEY, pa.field("score", pa.float32(), False)])  # in [0, 1]
 """Event-boundary score per frame, before peak picking."""
 
+EVENT_LABELS = pa.schema(
+    [
+        pa.field("episode", pa.string(), False),
+        pa.field("task", pa.string(), False),
+        pa.field("initial_condition", pa.string(), False),
+        pa.field("length", pa.int32(), False),  # frames
+        pa.field("fps", pa.float64(), False),  # Hz
+        pa.field("boundaries", pa.list_(pa.int32()), False),  # first frames of new phases, ascending
+    ]
+)
+"""Labelled event boundaries, one row per labelled episode."""
+
 KINEMATICS = pa.schema(
     [
         *_KEY,
         pa.field("linear_speed", pa.list_(pa.float64())),  # m/s per arm; null in joint space
         pa.field("angular_speed", pa.list_(pa.float64())),  # rad/s per arm; null in joint space
         pa.field("joint_speed", pa.list_(pa.float64())),  # norm over the arm's joints, rad/s; null in pose space
-        pa.field("acceleration", pa.list_(pa.float64()), False),  # per arm: Eq. 4's norm, per frame^2; NaN at the ends
+        pa.field("acceleration", pa.list_(pa.float64()), False),  # per arm: Eq. 4's norm, per s^2; NaN at the ends
+        pa.field("jerk", pa.list_(pa.float64())),  # per arm, of the same vector, per s^3; NaN at two frames either end
         pa.field("gripper_open", pa.list_(pa.bool_())),  # per gripper, binarised; null without gripper
         pa.field("gripper_flip", pa.bool_(), False),  # any gripper changed from the frame before
     ]
 )
-"""Velocity, acceleration and gripper transitions per frame."""
+"""Speeds, acceleration, jerk and gripper transitions per frame; only acceleration and transitions gate."""
 
 DECISIONS = pa.schema(
     [
@@ -115,9 +128,12 @@ DECISIONS = pa.schema(
         pa.field("boundary_score", pa.float32(), False),
         pa.field("boundary_threshold", pa.float32(), False),
         pa.field("boundary_distance", pa.int32()),  # frames to the nearest picked boundary; null when there is none
+        pa.field("kept_up_to", pa.float32()),  # greatest boundary threshold that keeps it; null: none, or a draw
         pa.field("acceleration", pa.float64()),  # of the arm with the largest ratio; null at the ends
         pa.field("acceleration_mean", pa.float64()),  # that arm's mean over the trajectory
         pa.field("gripper_flip", pa.bool_(), False),
+        pa.field("gripper_before", pa.list_(pa.bool_())),  # per gripper, open on the frame before; null on the first
+        pa.field("gripper_after", pa.list_(pa.bool_())),  # per gripper, open on this frame; null without gripper
         pa.field("has_reasoning", pa.bool_(), False),
         pa.field("reasoning_words", pa.int32(), False),
     ]
@@ -137,6 +153,21 @@ MULTIMODAL = pa.schema(
 """One visual question with its answer per row."""
 
 
+_MOMENTS = pa.struct(
+    [
+        pa.field("frames", pa.list_(pa.int64()), False),  # with a finite value
+        pa.field("mean", pa.list_(pa.float64()), False),
+        pa.field("squares", pa.list_(pa.float64()), False),  # sum of squared distances from the mean
+        pa.field("minimum", pa.list_(pa.float64()), False),
+        pa.field("maximum", pa.list_(pa.float64()), False),
+    ]
+)
+MOMENTS = pa.schema(
+    [pa.field("episode", pa.string(), False), pa.field("action", _MOMENTS), pa.field("state", _MOMENTS)]
+)
+"""One row per episode of a shard: moments of its raw signals, one number per dimension; null without the signal."""
+
+
 def image_fields(cameras: Sequence[str]) -> list[pa.Field]:
     """One JPEG column per camera, named ``image.<camera>``."""
     return [pa.field(IMAGE_PREFIX + camera, pa.binary(), False) for camera in cameras]
@@ -148,7 +179,7 @@ def frames_schema(cameras: Sequence[str]) -> pa.Schema:
 
 
 def robot_shard_schema(cameras: Sequence[str]) -> pa.Schema:
-    """A training shard of robot data: raw actions, and reasoning only where pruning kept it."""
+    """A training shard of robot data: raw actions, and reasoning where pruning kept it (or, as context, everywhere)."""
     return pa.schema([*SIGNALS, pa.field("keep", pa.bool_(), False), *image_fields(cameras)])
 
 

@@ -8,19 +8,23 @@ from itertools import repeat
 from prefect import flow
 
 from dualvla_core.pipeline_config import PipelineConfig
+from dualvla_core.pruning.config import PruningConfig
+from flows.demonstrations import decode, first, given_source, name_of, record, recorded_source
+from flows.events import Fitted, detector_for
 from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_multimodal_shard, build_shards
+from tasks.calibrate_event_detector import calibrated_pruning
 from tasks.compute_kinematics import compute_kinematics
 from tasks.compute_statistics import compute_statistics
-from tasks.dataset import DatasetSource, recorded_dataset
+from tasks.dataset import DatasetSource
 from tasks.decode_episodes import collect_episodes, decode_episodes
 from tasks.detect_event_boundaries import detect_event_boundaries
-from tasks.plan import plan_decoding, scan_demonstrations
+from tasks.plan import scan_demonstrations
 from tasks.prune_reasoning import prune_reasoning
 from tasks.publish_report import CurationArtifacts, PolicyArtifacts, publish_report
-from tasks.record_demonstrations import assemble_demonstrations, batch_seeds, record_demonstrations
-from tasks.stage import Missing, Output, RunContext, call, collected
+from tasks.record_demonstrations import assemble_demonstrations, record_demonstrations
+from tasks.stage import Missing, Output, RunContext, collected
 
 STAGES = (
     record_demonstrations,
@@ -39,30 +43,19 @@ STAGES = (
 """Every stage, in the order of the data."""
 
 
-def record(run: RunContext, config: PipelineConfig) -> Output:
-    """Record simulated demonstrations and assemble them into one dataset."""
-    batches = batch_seeds(config.record, config.execution.record_batch_episodes)
-    recorded = [
-        record_demonstrations.submit(f"{task} {seeds[0]}-{seeds[-1]}", run, config.record, task, seeds)
-        for task, seeds in batches
-    ]
-    fraction = config.dataset.held_out_fraction
-    label = f"{len(batches)} batches"
-    return assemble_demonstrations.submit(label, run, config.record.capture, fraction, collected(recorded))
-
-
 def curate_dataset(
     run: RunContext, config: PipelineConfig, dataset: DatasetSource | Missing, multimodal: Output | None
 ) -> CurationArtifacts | Missing:
     """Scan -> plan -> decode -> boundaries, kinematics -> pruning -> shards, statistics."""
-    scanned = scan_demonstrations.submit(_name(dataset), run, dataset)
-    decoded = _decode(run, config, dataset, scanned)
+    scanned, decoded, collection = decode(run, config, dataset)
     segments: Sequence[Output] = [decoded] if isinstance(decoded, Missing) else decoded
-    collection = collect_episodes.submit(_name(dataset), run, config.dataset.held_out_fraction, scanned, decoded)
+    detector = detector_for(run, config)
 
-    boundaries = detect_event_boundaries.map(run, repeat(config.events), segments)
+    trained = None if detector is None else detector.trained
+    boundaries = detect_event_boundaries.map(run, repeat(config.events), segments, repeat(trained))
     kinematics = compute_kinematics.map(run, repeat(config.kinematics), segments)
-    decisions = prune_reasoning.map(run, repeat(config.pruning), segments, boundaries, kinematics)
+    pruning = calibrated(run, config, detector)
+    decisions = prune_reasoning.map(run, repeat(pruning), segments, boundaries, kinematics)
     shards = build_shards.map(run, repeat(config.shards), segments, decisions)
     statistics = compute_statistics.submit("training split", run, config.statistics, collection, decoded)
 
@@ -86,15 +79,11 @@ def curate_all(run: RunContext, config: PipelineConfig) -> tuple[DatasetSource |
     multimodal: Output | None = None
     dataset: DatasetSource | Missing
     if config.dataset.path is None:
-        recorded = collected([record(run, config)])
-        multimodal = build_multimodal_shard.submit("recorded questions", run, config.multimodal, first(recorded))
-        dataset = recorded if isinstance(recorded, Missing) else recorded_dataset(config.name, recorded[0])
+        recorded = record(run, config)
+        multimodal = build_multimodal_shard.submit("recorded questions", run, config.multimodal, recorded)
+        dataset = recorded_source(config.name, recorded)
     else:
-        dataset = DatasetSource(
-            name=config.dataset.path.rstrip("/").rpartition("/")[2],
-            path=config.dataset.path,
-            embodiment=config.dataset.embodiment,
-        )
+        dataset = given_source(config)
     return dataset, curate_dataset(run, config, dataset, multimodal)
 
 
@@ -106,7 +95,7 @@ def publish(
     policies: Mapping[str, PolicyArtifacts] | Missing,
 ) -> ArtifactRef | Missing:
     """The report: of the curation and, where there are policies, of what they came to."""
-    report = publish_report.submit(_name(dataset), run, config.report, dataset, curated, policies)
+    report = publish_report.submit(name_of(dataset), run, config.report, dataset, curated, policies)
     return first(collected([report]))
 
 
@@ -118,9 +107,12 @@ def curate(config: PipelineConfig, run: RunContext | None = None) -> ArtifactRef
         return publish(context, config, dataset, curated, {})
 
 
-def first(refs: tuple[ArtifactRef, ...] | Missing) -> ArtifactRef | Missing:
-    """The only result of a single submission."""
-    return refs if isinstance(refs, Missing) else refs[0]
+def calibrated(run: RunContext, config: PipelineConfig, detector: Fitted | None) -> PruningConfig | Missing:
+    """How to prune, with the threshold and tolerances the detector was calibrated to, if it was."""
+    calibration = None if detector is None else detector.calibration
+    if isinstance(calibration, Missing):
+        return calibration
+    return calibrated_pruning(run, config.pruning, config.events, calibration)
 
 
 def gather(parts: dict[str, Output | Sequence[Output] | None]) -> CurationArtifacts | Missing:
@@ -135,25 +127,3 @@ def gather(parts: dict[str, Output | Sequence[Output] | None]) -> CurationArtifa
             return refs
         found[role] = refs[0] if single else refs
     return CurationArtifacts.model_validate(found)
-
-
-def _decode(
-    run: RunContext, config: PipelineConfig, dataset: DatasetSource | Missing, scanned: Output
-) -> tuple[ArtifactRef, ...] | Missing:
-    """The segments of the whole dataset; what is decoded already is found, not decoded again.
-
-    They are ordered by key, so that later stages see one order whether a segment is old or new.
-    """
-    scan = first(collected([scanned]))
-    if isinstance(scan, Missing) or isinstance(dataset, Missing):
-        return collected([decode_episodes.submit("every batch", run, config.decode, dataset, scan)])
-    batches = call(plan_decoding, run, config.decode, dataset, scan, config.execution.segment_episodes)
-    timeout = config.execution.episode_timeout_s
-    segments = collected(
-        decode_episodes.map(run, repeat(config.decode), repeat(dataset), repeat(scan), batches, repeat(timeout))
-    )
-    return segments if isinstance(segments, Missing) else tuple(sorted(segments, key=lambda segment: segment.key))
-
-
-def _name(dataset: DatasetSource | Missing) -> str:
-    return "the recorded dataset" if isinstance(dataset, Missing) else dataset.name

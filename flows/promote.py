@@ -6,7 +6,7 @@ from prefect import flow, get_run_logger
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.curate import first
+from flows.demonstrations import first
 from flows.recorded import recorded
 from infra.artifact_store import ArtifactStore
 from infra.manifest import ArtifactRef

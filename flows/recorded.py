@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from prefect import tags
@@ -18,6 +19,7 @@ from dualvla_core.pipeline_config import PipelineConfig
 from infra.artifact_store import ArtifactStore
 from infra.garbage import GC_LEASE
 from infra.lease import held, is_held, try_acquire
+from infra.manifest import Manifest
 from infra.run_record import RunRecord, Use, new_run_id, save_run, used_refs, uses, utc_now
 from infra.settings import Settings
 from tasks.runners import executing_on
@@ -25,6 +27,8 @@ from tasks.stage import RunContext, dry_run_plan, open_artifacts
 
 MOST_ATTEMPTS = 5
 """How often a run that crashes is begun again by itself."""
+
+_recording: ContextVar[str] = ContextVar("recording", default="")
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,11 @@ def recorded(flow: str, config: PipelineConfig, run: RunContext | None) -> Itera
         yield run
         return
     _refuse_crash_loop()
+    if run.id and _recording.get() == run.id:  # the command line has begun the record around the flow
+        with executing_on(config.execution):
+            yield run
+        _publish(open_artifacts(run), flow, config.name, run.id)
+        return
     record = RunRecord(
         id=run.id or new_run_id(flow, config.name, datetime.now(UTC)),
         flow=flow,
@@ -56,13 +65,18 @@ def recorded(flow: str, config: PipelineConfig, run: RunContext | None) -> Itera
     )
     run = run.model_copy(update={"id": record.id})
     store = open_artifacts(run)
-    with _announced(store, record), tags("dualvla", f"data:{config.name}"), executing_on(config.execution):
-        try:
-            yield run
-        except BaseException as error:
-            _conclude(store, record, "failed", str(error) or type(error).__name__)
-            raise
-        _conclude(store, record, "completed", "")
+    token = _recording.set(record.id)
+    try:
+        with _announced(store, record), tags("dualvla", f"data:{config.name}"), executing_on(config.execution):
+            try:
+                yield run
+            except BaseException as error:
+                _conclude(store, record, "failed", str(error) or type(error).__name__)
+                raise
+            _publish(store, flow, config.name, record.id)
+            _conclude(store, record, "completed", "")
+    finally:
+        _recording.reset(token)
 
 
 def here(settings: Settings) -> RunContext:
@@ -93,29 +107,32 @@ def _announced(store: ArtifactStore, record: RunRecord) -> Iterator[None]:
 def _conclude(store: ArtifactStore, record: RunRecord, state: str, message: str) -> None:
     """Write how the run ended; where the store is what failed, the run counts as died."""
     try:
-        report = next((key for stage, key in used_refs(store.objects, record.id) if stage == "publish_report"), None)
-        manifest = store.find("publish_report", report) if report else None
-        ended = {"state": state, "message": message, "finished": utc_now(), "report": manifest and manifest.ref}
-        record = record.model_copy(update=ended)
-        save_run(store.objects, record)
-        if FlowRunContext.get() is not None and state == "completed":
-            _publish(store, record)
+        report = _report_of(store, record.id)
+        ended = {"state": state, "message": message, "finished": utc_now(), "report": report and report.ref}
+        save_run(store.objects, record.model_copy(update=ended))
     except Exception as error:  # noqa: BLE001 - must not hide why the run ended
         log.warning("How the run %s ended could not be written: %s", record.id, error)
 
 
-def _publish(store: ArtifactStore, record: RunRecord) -> None:
+def _report_of(store: ArtifactStore, run_id: str) -> Manifest | None:
+    key = next((key for stage, key in used_refs(store.objects, run_id) if stage == "publish_report"), None)
+    return store.find("publish_report", key) if key else None
+
+
+def _publish(store: ArtifactStore, flow: str, name: str, run_id: str) -> None:
     """Show in Prefect what the run came to, with the way to its report."""
-    lines = [f"Run `{record.id}`", "", "| stage | executed | found |", "|---|---|---|"]
-    used = counts(list(uses(store.objects, record.id)))
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"Run `{run_id}`", "", "| stage | executed | found |", "|---|---|---|"]
+    used = counts(list(uses(store.objects, run_id)))
     lines += [f"| {stage} | {executed or ''} | {reused or ''} |" for stage, (executed, reused) in used.items()]
-    if record.report is not None:
-        attempt = store.manifest(record.report).attempt
-        page = f"artifacts/{record.report}/{attempt}/report.html"
+    report = _report_of(store, run_id)
+    if report is not None:
+        page = f"artifacts/{report.ref}/{report.attempt}/report.html"
         local = store.objects.local_path(page)
         where = local.as_uri() if local else f"{store.objects.uri}/{page}"
-        lines += ["", f"Report: [{where}]({where})", "", f"`dualvla runs show {record.id}` copies it to this machine."]
-    create_markdown_artifact("\n".join(lines), key="run-summary", description=f"{record.flow} of {record.name}")
+        lines += ["", f"Report: [{where}]({where})", "", f"`dualvla runs show {run_id}` copies it to this machine."]
+    create_markdown_artifact("\n".join(lines), key="run-summary", description=f"{flow} of {name}")
 
 
 def _flow_run_id() -> str | None:

@@ -11,12 +11,17 @@ from dualvla_core.errors import DatasetError
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.curate import curate_all, first, publish
+from dualvla_core.training.config import TrainingConfig
+from flows.benchmarks import STAGES as BENCHMARK_STAGES
+from flows.benchmarks import run_benchmarks
+from flows.curate import curate_all, publish
+from flows.demonstrations import first
 from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
 from tasks.distill_student import distill_student
-from tasks.measure_policy import measure_open_loop, run_multimodal_benchmarks
+from tasks.measure_policy import measure_open_loop
+from tasks.progress import tell
 from tasks.prune_reasoning import prune_reasoning
 from tasks.publish_report import CurationArtifacts, PolicyArtifacts
 from tasks.run_rollouts import run_rollouts
@@ -32,7 +37,7 @@ STAGES = (
     distill_student,
     run_rollouts,
     measure_open_loop,
-    run_multimodal_benchmarks,
+    *BENCHMARK_STAGES,
     score_trajectories,
 )
 """The stages between curation and report, in the order of the data."""
@@ -58,11 +63,18 @@ def train_policies(
     def specialist_of(label: str, model: ModelConfig) -> Output:
         return train_specialist.submit(label, run, learning.specialist, model, raw, curated.statistics, execution)
 
+    def mixed(training: TrainingConfig) -> TrainingConfig:
+        return training if raw.multimodal is not None else training.model_copy(update={"multimodal_every": 0})
+
+    if raw.multimodal is None:
+        tell("There are no visual questions beside these demonstrations: generalist and student learn from robot data.")
     specialist = specialist_of("action teacher", learning.model)
-    generalist = train_generalist.submit("reasoning teacher", run, learning.generalist, raw, specialist, execution)
+    generalist = train_generalist.submit(
+        "reasoning teacher", run, mixed(learning.generalist), raw, specialist, execution
+    )
     teachers = (generalist, specialist, generalist)  # where it starts, who teaches actions, who teaches reasoning
     student = distill_student.submit(
-        "DualVLA", run, learning.student, learning.distillation, pruned, *teachers, execution
+        "DualVLA", run, mixed(learning.student), learning.distillation, pruned, *teachers, execution
     )
     policies: dict[str, tuple[PolicyType, Output]] = {"specialist": ("specialist", specialist)}
     if learning.blind_control:
@@ -83,8 +95,8 @@ def evaluate_policy(
     """Everything a policy is measured by; closed loop only where the demonstrations come from a simulator."""
     wanted = config.evaluation
     measures = {"open_loop": measure_open_loop.submit(name, run, wanted.open_loop, policy, raw, statistics)}
-    if raw.multimodal is not None and kind != "specialist":
-        measures["questions"] = run_multimodal_benchmarks.submit(name, run, wanted.questions, policy, raw.multimodal)
+    if kind != "specialist":
+        measures |= run_benchmarks(run, config, name, policy, raw.multimodal)
     if config.dataset.path is None:
         processes = config.execution.rollout_processes
         rollouts = run_rollouts.submit(name, run, wanted.rollouts, policy, kind, processes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -22,6 +22,15 @@ class Settings(BaseSettings):
         description="API of a Prefect server to report to; unset for the embedded one.",
     )
     server_port: int = Field(default=4200, description="Preferred port of the embedded Prefect server.")
+    judge_url: str | None = Field(
+        default=None, description="OpenAI-compatible endpoint of all judges, such as http://host/v1."
+    )
+    judge_key: SecretStr | None = Field(default=None, description="Its key; unset for servers that ask for none.")
+    judge_concurrency: int = Field(default=4, ge=1, description="Trajectories the vlm judge is asked about at once.")
+    judge_timeout_s: float = Field(default=120.0, gt=0, description="Longest time for one answer, s.")
+    judge_patience_s: float = Field(default=900.0, ge=0, description="Longest wait for an endpoint to recover, s.")
+    judge_input_price: float = Field(default=0.0, ge=0, description="Price of a million tokens sent, any currency.")
+    judge_output_price: float = Field(default=0.0, ge=0, description="Price of a million tokens received.")
 
     @property
     def root(self) -> Path:

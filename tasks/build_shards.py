@@ -9,9 +9,9 @@ from infra.manifest import ArtifactRef
 from tasks.stage import RunContext, Work, stage
 
 
-@stage("build_shards", version=1)
+@stage("build_shards", version=2)
 def build_shards(_run: RunContext, config: ShardsConfig, segment: ArtifactRef, decisions: ArtifactRef) -> Work:
-    """The training shard of a segment: every frame and action, and reasoning where pruning kept it."""
+    """The training shard of a segment: every frame and action, and reasoning as pruning decided."""
     return Work(
         params=config.model_dump(mode="json"),
         inputs={"segment": segment, "decisions": decisions},

@@ -1,4 +1,4 @@
-"""Computes velocity, acceleration and gripper transitions of each segment: the action layer."""
+"""Computes velocity, acceleration, jerk and gripper transitions of each segment: the action layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import RunContext, Work, stage
 
 
-@stage("compute_kinematics", version=1)
+@stage("compute_kinematics", version=2)
 def compute_kinematics(_run: RunContext, config: KinematicsConfig, segment: ArtifactRef) -> Work:
     """Kinematics of every frame of a segment."""
     return Work(

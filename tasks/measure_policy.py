@@ -1,10 +1,10 @@
-"""Measures a policy without a simulator: its actions on held-out episodes, its answers to held-out questions."""
+"""Measures a policy without a simulator: its actions on held-out episodes."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from dualvla_core.evaluation.config import MultimodalEvaluationConfig, OpenLoopConfig
+from dualvla_core.evaluation.config import OpenLoopConfig
 from dualvla_core.params import Summary
 from infra.manifest import ArtifactRef
 from tasks.stage import Job, RunContext, Work, stage
@@ -36,19 +36,3 @@ def measure_open_loop(
     inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]]
     inputs = {"policy": policy, "shards": data.shards, "collection": data.collection, "statistics": statistics}
     return Work(params=config.model_dump(mode="json"), inputs=inputs, body=body)
-
-
-@stage("run_multimodal_benchmarks", version=1)
-def run_multimodal_benchmarks(
-    _run: RunContext, config: MultimodalEvaluationConfig, policy: ArtifactRef, multimodal: ArtifactRef
-) -> Work:
-    """Exact-match accuracy on the held-out visual questions."""
-
-    def body(job: Job) -> Summary:
-        from dualvla_core.evaluation.multimodal import evaluate_answers  # noqa: PLC0415 - torch is an extra
-        from dualvla_core.models.policy import load_policy  # noqa: PLC0415
-
-        answerer = load_policy(str(job.store.folder(policy)))
-        return evaluate_answers(config, job.store.folder(multimodal), answerer, job.output, job.progress)
-
-    return Work(params=config.model_dump(mode="json"), inputs={"policy": policy, "multimodal": multimodal}, body=body)

@@ -8,7 +8,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import RunContext, Work, stage
 
 
-@stage("prune_reasoning", version=1)
+@stage("prune_reasoning", version=2)
 def prune_reasoning(
     _run: RunContext, config: PruningConfig, segment: ArtifactRef, boundaries: ArtifactRef, kinematics: ArtifactRef
 ) -> Work:

@@ -51,6 +51,7 @@ class PolicyArtifacts(Params):
     checkpoint: ArtifactRef = Field(description="The trained policy.")
     open_loop: ArtifactRef | None = Field(default=None, description="Open-loop action error.")
     questions: ArtifactRef | None = Field(default=None, description="Answers to held-out questions.")
+    benchmarks: ArtifactRef | None = Field(default=None, description="Table of the multimodal benchmarks.")
     rollouts: ArtifactRef | None = Field(default=None, description="Closed-loop rollouts.")
     score: ArtifactRef | None = Field(default=None, description="VLA Score of the rollouts.")
 

@@ -84,6 +84,20 @@ def language_columns(rows: Sequence[LanguageRow], length: int) -> dict[str, pa.A
     }
 
 
+def event_columns(texts: Sequence[str | None]) -> dict[str, pa.Array]:
+    """Both language columns of an episode in which ``texts[i]`` is said on frame ``i`` and nowhere else.
+
+    The rows have no style: LeRobot's styles for plans and subtasks are in force until the next one, which cannot say
+    that a frame has none. Its resolver ``emitted_at(t, role=assistant)`` finds exactly these.
+    """
+    row = {"role": "assistant", "style": None, "camera": None, "tool_calls": None}
+    events = [[] if text is None else [{**row, "content": text}] for text in texts]
+    return {
+        "language_persistent": pa.array([[]] * len(texts), LANGUAGE_TYPES["language_persistent"]),
+        "language_events": pa.array(events, LANGUAGE_TYPES["language_events"]),
+    }
+
+
 def vector_stats(values: npt.NDArray[Any]) -> Stats:
     """Statistics over the frames of a feature ``[T, D]`` or ``[T]``; each but count is ``[D]``."""
     table = np.asarray(values, np.float64).reshape(len(values), -1)

@@ -21,7 +21,7 @@ def splits_of(initial_conditions: Iterable[str], held_out_fraction: float) -> di
     only ever moves conditions from train to held_out. Of few conditions the hash may leave one side empty: then the
     one nearest to it goes there. A single condition is for training; a fraction of 0 holds nothing out.
     """
-    positions = {condition: _position(condition) for condition in initial_conditions}
+    positions = {condition: position_of(condition) for condition in initial_conditions}
     splits: dict[str, Split] = {
         condition: "held_out" if position < held_out_fraction else "train" for condition, position in positions.items()
     }
@@ -31,7 +31,8 @@ def splits_of(initial_conditions: Iterable[str], held_out_fraction: float) -> di
     return splits
 
 
-def _position(initial_condition: str) -> float:
+def position_of(initial_condition: str) -> float:
+    """The SHA-256 of an initial condition's name, read as a number in [0, 1)."""
     digest = hashlib.sha256(initial_condition.encode()).digest()
     position: float = int.from_bytes(digest[:6], "big") / 2**48  # 48 bits are exact in a float, and 1.0 is not reached
     return position

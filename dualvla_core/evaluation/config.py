@@ -54,9 +54,3 @@ class OpenLoopConfig(Params):
 
     chunk: int = Field(default=6, ge=1, description="Actions compared per decision (control steps)")
     stride: int = Field(default=5, ge=1, description="A decision is asked for at every so many frames (frames)")
-
-
-class MultimodalEvaluationConfig(Params):
-    """How answers to visual questions are counted."""
-
-    split: Literal["train", "held_out"] = Field(default="held_out", description="Which questions are asked")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, TypedDict
 
@@ -48,6 +48,18 @@ class Policy(Protocol):
 
     def act(self, observation: PolicyObservation, instruction: str) -> Decision:
         """The decision for the present moment."""
+
+
+class Answerer(Protocol):
+    """Answers visual questions, without sampling."""
+
+    def answer(
+        self, images: Sequence[Sequence[npt.NDArray[np.uint8]]], questions: Sequence[str], max_tokens: int
+    ) -> list[str]:
+        """One text of at most ``max_tokens`` tokens per question.
+
+        Every question comes with equally many images, RGB ``[H, W, 3]``.
+        """
 
 
 class ChunkedPolicy:

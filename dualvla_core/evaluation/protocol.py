@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -87,6 +88,16 @@ def summarise(rates: Sequence[SuccessRate]) -> Summary:
     return summary
 
 
+def refuse_differences(first: Mapping[str, Any], second: Mapping[str, Any], what: str, remedy: str) -> None:
+    """Raise `ProtocolMismatchError` naming every value in which two measurements differ, and what to do."""
+    differing = [name for name in {**first, **second} if first.get(name) != second.get(name)]
+    if differing:
+        told = "; ".join(
+            f"{name} is {first.get(name)!r} in the first and {second.get(name)!r} in the second" for name in differing
+        )
+        raise ProtocolMismatchError(f"These {what} cannot be compared: {told}; {remedy}.")
+
+
 def compare(first: SuccessRate, second: SuccessRate) -> Difference:
     """By how much ``first`` exceeds ``second``, with the 95 % interval of the difference.
 
@@ -94,10 +105,5 @@ def compare(first: SuccessRate, second: SuccessRate) -> Difference:
         ProtocolMismatchError: when they were not measured on the same trials in the same way.
     """
     one, other = ({"task": each.task, **each.protocol.model_dump()} for each in (first, second))
-    for name, value in one.items():
-        if value != other[name]:
-            raise ProtocolMismatchError(
-                f"These success rates cannot be compared: {name} is {value!r} in the first and {other[name]!r} in the "
-                "second; run both under one protocol."
-            )
+    refuse_differences(one, other, "success rates", "run both under one protocol")
     return rate_difference((first.successes, first.episodes), (second.successes, second.episodes))

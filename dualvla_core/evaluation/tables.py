@@ -7,7 +7,12 @@ import pyarrow as pa
 ROLLOUTS_FILE, STEPS_FILE, FRAMES_FILE = "rollouts.parquet", "steps.parquet", "frames.arrow"
 LATENCIES_FILE = "latencies.parquet"
 OPEN_LOOP_FILE = "open_loop.parquet"
-ANSWERS_FILE, CATEGORIES_FILE = "answers.parquet", "categories.parquet"
+ANSWERS_FILE = "answers.parquet"
+
+OBJECTS = pa.list_(
+    pa.struct([pa.field("name", pa.string(), False), pa.field("position", pa.list_(pa.float32()), False)])  # [3], m
+)
+"""Where things are at one moment; ``gripper`` is the point between the finger tips."""
 
 ROLLOUTS = pa.schema(
     [
@@ -19,6 +24,7 @@ ROLLOUTS = pa.schema(
         pa.field("instruction", pa.string(), False),
         pa.field("policy_type", pa.string(), False),
         pa.field("final_state", pa.list_(pa.float32()), False),  # after the last step
+        pa.field("final_objects", OBJECTS),  # null where the environment does not tell
         pa.field("error", pa.string()),  # null: an episode that could not be played to its end is no row here
     ]
 )
@@ -29,6 +35,7 @@ STEPS = pa.schema(
         pa.field("rollout", pa.int32(), False),
         pa.field("step", pa.int32(), False),  # control steps since the first
         pa.field("state", pa.list_(pa.float32()), False),  # before the action
+        pa.field("objects", OBJECTS),  # before the action; null where the environment does not tell
         pa.field("action", pa.list_(pa.float32()), False),  # as carried out
         pa.field("reasoning", pa.string()),  # what was said at this step; null where nothing was
         pa.field("replanned", pa.bool_(), False),  # the policy decided at this step
@@ -67,24 +74,16 @@ OPEN_LOOP = pa.schema(
 
 ANSWERS = pa.schema(
     [
-        pa.field("sample", pa.string(), False),
-        pa.field("category", pa.string(), False),
+        pa.field("index", pa.string(), False),
+        pa.field("item", pa.string(), False),  # what is counted: the question, or the one it is a rotation of
+        pa.field("category", pa.string()),
+        pa.field("split", pa.string()),
         pa.field("question", pa.string(), False),
         pa.field("expected", pa.string(), False),
-        pa.field("answer", pa.string(), False),
-        pa.field("correct", pa.bool_(), False),
+        pa.field("answer", pa.string()),  # null where there is no prediction
+        pa.field("understood", pa.string()),  # the option or text read out of it; null where nothing was
+        pa.field("score", pa.float64()),  # in [0, 1]; null: missing
+        pa.field("note", pa.string()),  # why nothing was understood, or why the score is missing
     ]
 )
 """One row per visual question."""
-
-CATEGORIES = pa.schema(
-    [
-        pa.field("category", pa.string(), False),
-        pa.field("questions", pa.int64(), False),
-        pa.field("correct", pa.int64(), False),
-        pa.field("accuracy", pa.float64(), False),
-        pa.field("low", pa.float64(), False),  # 95 % Wilson interval
-        pa.field("high", pa.float64(), False),
-    ]
-)
-"""Accuracy per category of questions."""

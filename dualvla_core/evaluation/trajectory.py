@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.evaluation.policy import PolicyType
-from dualvla_core.evaluation.protocol import read_protocol
+from dualvla_core.evaluation.protocol import EvaluationProtocol, read_protocol
 from dualvla_core.evaluation.tables import FRAMES, FRAMES_FILE, ROLLOUTS, ROLLOUTS_FILE, STEPS, STEPS_FILE
 from dualvla_core.schemas import check_schema
 
@@ -54,6 +54,8 @@ class Trajectory:
     """``[T, A]``, as carried out."""
     reasoning: tuple[Utterance, ...]
     frames: tuple[Frame, ...]
+    objects: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    """Ground truth of a simulator, ``gripper`` among it: name to positions ``[T + 1, 3]`` (m); empty without one."""
 
     @property
     def steps(self) -> int:
@@ -84,8 +86,48 @@ def read_trajectories(folder: Path) -> Iterator[Trajectory]:
             yield _trajectory(row, played, batch, limit)
 
 
+def write_trajectories(trajectories: Iterable[Trajectory], protocol: EvaluationProtocol, folder: Path) -> None:
+    """Write episodes that no harness played as a folder of rollouts, in the order of their ``rollout`` numbers."""
+    rollouts: list[dict[str, Any]] = []
+    with (
+        pq.ParquetWriter(folder / STEPS_FILE, STEPS, compression="zstd") as steps,
+        pa.ipc.new_file(str(folder / FRAMES_FILE), FRAMES) as frames,
+    ):
+        for each in trajectories:
+            steps.write_table(pa.Table.from_pylist(_step_rows(each), STEPS))
+            moments = [{"rollout": each.rollout, "step": frame.step, "image": frame.image} for frame in each.frames]
+            frames.write_batch(pa.RecordBatch.from_pylist(moments, FRAMES))
+            named = ("rollout", "task", "seed", "success", "steps", "instruction", "policy_type")
+            final = {"final_state": each.states[-1].tolist(), "final_objects": _moment(each, each.steps)}
+            rollouts.append({**{name: getattr(each, name) for name in named}, **final})
+    pq.write_table(pa.Table.from_pylist(rollouts, ROLLOUTS), folder / ROLLOUTS_FILE, compression="zstd")
+    protocol.write(folder)
+
+
+def _step_rows(trajectory: Trajectory) -> list[dict[str, Any]]:
+    said = {each.step: each.text for each in trajectory.reasoning}
+    return [
+        {
+            "rollout": trajectory.rollout,
+            "step": step,
+            "state": trajectory.states[step].tolist(),
+            "objects": _moment(trajectory, step),
+            "action": trajectory.actions[step].tolist(),
+            "reasoning": said.get(step),
+            "replanned": step in said,
+        }
+        for step in range(trajectory.steps)
+    ]
+
+
+def _moment(trajectory: Trajectory, step: int) -> list[dict[str, Any]] | None:
+    moment = [{"name": name, "position": track[step].tolist()} for name, track in trajectory.objects.items()]
+    return moment or None
+
+
 def _trajectory(row: dict[str, Any], steps: pa.Table, frames: pa.RecordBatch, max_steps: int) -> Trajectory:
     states = [*steps["state"].to_pylist(), row["final_state"]]
+    moments = [*steps["objects"].to_pylist(), row["final_objects"]]
     said = zip(steps["step"].to_pylist(), steps["reasoning"].to_pylist(), strict=True)
     return Trajectory(
         rollout=row["rollout"],
@@ -99,7 +141,16 @@ def _trajectory(row: dict[str, Any], steps: pa.Table, frames: pa.RecordBatch, ma
         actions=np.array(steps["action"].to_pylist(), np.float32),
         reasoning=tuple(Utterance(step, text) for step, text in said if text is not None),
         frames=tuple(Frame(frame["step"], frame["image"]) for frame in frames.to_pylist()),
+        objects=_tracks(moments),
     )
+
+
+def _tracks(moments: Sequence[list[dict[str, Any]] | None]) -> dict[str, npt.NDArray[np.float32]]:
+    """The positions of each object over the moments; none where one of them tells nothing."""
+    known = [{each["name"]: each["position"] for each in moment} for moment in moments if moment is not None]
+    if len(known) < len(moments):
+        return {}
+    return {name: np.array([moment[name] for moment in known], np.float32) for name in known[0]}
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualvla_core.errors import ConfigError
-from dualvla_core.events.config import EventsConfig
+from dualvla_core.errors import ConfigError, DependencyError
+from dualvla_core.events.config import DetectorName, EventsConfig
 from dualvla_core.events.optical_flow import OpticalFlowDetector
 
 Frame: TypeAlias = NDArray[np.uint8]
@@ -27,16 +29,56 @@ class BoundaryDetector(Protocol):
         ...
 
 
-DETECTORS: dict[str, Callable[[EventsConfig], BoundaryDetector]] = {
-    "optical_flow": lambda params: OpticalFlowDetector(params.optical_flow),
+def _optical_flow(params: EventsConfig, _trained: Path | None) -> BoundaryDetector:
+    return OpticalFlowDetector(params.optical_flow)
+
+
+def _novelty(params: EventsConfig, _trained: Path | None) -> BoundaryDetector:
+    require_torch("novelty")
+    from dualvla_core.events.novelty import NoveltyDetector  # noqa: PLC0415 - torch is an extra
+
+    return NoveltyDetector(params.novelty)
+
+
+def _ddm_net(params: EventsConfig, trained: Path | None) -> BoundaryDetector:
+    require_torch("ddm_net")
+    if trained is None:
+        raise ConfigError(
+            "The event detector 'ddm_net' has to be trained; run `dualvla events train` and name the folder it prints "
+            "as events.trained."
+        )
+    from dualvla_core.events.ddm_detector import DDMNetDetector  # noqa: PLC0415 - torch is an extra
+
+    detector = DDMNetDetector(trained)
+    if detector.description.camera != params.camera:
+        raise ConfigError(
+            f"The detector in {trained} was trained on the camera {detector.description.camera or 'that comes first'}; "
+            f"set events.camera to {detector.description.camera or 'null'}, or train one on {params.camera!r}."
+        )
+    return detector
+
+
+DETECTORS: dict[DetectorName, Callable[[EventsConfig, Path | None], BoundaryDetector]] = {
+    "optical_flow": _optical_flow,
+    "novelty": _novelty,
+    "ddm_net": _ddm_net,
 }
+"""Each detector's factory; ``trained`` is the folder of the trained one, which only DDM-Net needs."""
 
 
-def create_detector(params: EventsConfig) -> BoundaryDetector:
-    """The detector that ``params`` names.
+def create_detector(params: EventsConfig, trained: Path | None = None) -> BoundaryDetector:
+    """The detector that ``params`` names, with the weights in the folder ``trained`` if it is one that is trained.
 
-    Raises `ConfigError` when there is none of that name.
+    Raises `ConfigError` when a trained detector is wanted and not given, `DependencyError` when its packages are not
+    installed.
     """
-    if params.detector not in DETECTORS:
-        raise ConfigError(f"There is no event detector {params.detector!r}; choose one of {sorted(DETECTORS)}.")
-    return DETECTORS[params.detector](params)
+    return DETECTORS[params.detector](params, trained)
+
+
+def require_torch(detector: str) -> None:
+    """Raises `DependencyError` where torch is not installed."""
+    if find_spec("torch") is None:
+        raise DependencyError(
+            f"The event detector {detector!r} needs torch, which is not installed; run `make train-environment`, or "
+            "choose optical_flow."
+        )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+LEAST_CONSISTENCY = 0.3
+"""Videos whose raters agree less (mean pairwise F1) are left out of the GEBD benchmark."""
 
 
 class BoundaryAgreement(NamedTuple):
@@ -48,3 +51,29 @@ def total_agreement(parts: Iterable[BoundaryAgreement]) -> BoundaryAgreement:
     """The sum of counts, for micro-averaged precision, recall and F1 over trajectories."""
     sums = [sum(counts) for counts in zip(*parts, strict=True)] or [0, 0, 0]
     return BoundaryAgreement(*sums)
+
+
+class GEBDAnnotation(NamedTuple):
+    """One video of the GEBD benchmark; times in s."""
+
+    duration: float
+    raters: Sequence[Sequence[float]]
+    consistency: float
+    """Mean F1 of the raters against each other."""
+
+
+def gebd_agreement(
+    detected: Mapping[str, Sequence[float]], annotated: Mapping[str, GEBDAnnotation], relative_distance: float
+) -> BoundaryAgreement:
+    """What the GEBD challenge counts, over all videos of ``annotated``; micro-averaged F1 follows from it.
+
+    A detection is right within ``relative_distance`` of the video's duration. Each video is compared with the rater it
+    agrees with best by F1, the first of equals; videos whose raters do not agree with each other are left out.
+    """
+    parts = []
+    for video, truth in annotated.items():
+        if truth.consistency >= LEAST_CONSISTENCY:
+            tolerance = relative_distance * truth.duration
+            raters = [match_boundaries(detected.get(video, ()), rater, tolerance) for rater in truth.raters]
+            parts.append(max(raters, key=lambda rater: rater.f1))
+    return total_agreement(parts)

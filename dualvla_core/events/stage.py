@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from dualvla_core.episodes.segment import Segment
 from dualvla_core.errors import ArtifactError, ConfigError
@@ -48,14 +49,18 @@ class EncodedFrames(Sequence[Frame]):
         return np.asarray(pixels, np.uint8)
 
 
-def detect_event_boundaries(params: EventsConfig, segment: Path, output: Path, progress: Progress = silent) -> Summary:
+def detect_event_boundaries(
+    params: EventsConfig, segment: Path, output: Path, trained: Path | None = None, progress: Progress = silent
+) -> Summary:
     """Write ``boundaries.parquet`` (`schemas.BOUNDARIES`) for every frame of ``segment``, in its order.
 
-    Raises `ConfigError` when ``params`` names a detector or a camera there is not.
+    ``trained`` is the folder of the trained detector, if ``params`` names one that is trained.
+
+    Raises `ConfigError` when ``params`` names a camera there is not, or a trained detector is wanted and not given.
     """
     opened = Segment(segment)
-    detector = create_detector(params)
-    camera = _camera(params, opened.cameras)
+    detector = create_detector(params, trained)
+    camera = watched_camera(params.camera, opened.cameras)
     scores = []
     for index in range(len(opened)):
         timestamps = opened.signals(index).column("timestamp").to_numpy()
@@ -72,9 +77,22 @@ def detect_event_boundaries(params: EventsConfig, segment: Path, output: Path, p
     return {"frames": len(table), "mean_score": float(columns["score"].sum() / max(1, len(table)))}
 
 
-def _camera(params: EventsConfig, cameras: Sequence[str]) -> str:
-    if params.camera is None:
+def watched_camera(camera: str | None, cameras: Sequence[str]) -> str:
+    """``camera``, or the first of ``cameras`` for none. Raises `ConfigError` when it is not among them."""
+    if camera is None:
         return cameras[0]
-    if params.camera not in cameras:
-        raise ConfigError(f"There is no camera {params.camera!r} to detect events in; choose one of {list(cameras)}.")
-    return params.camera
+    if camera not in cameras:
+        raise ConfigError(f"There is no camera {camera!r} to detect events in; choose one of {list(cameras)}.")
+    return camera
+
+
+def read_scores(folders: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
+    """The scores ``[T]`` of every episode, from the folders `detect_event_boundaries` wrote."""
+    scores: dict[str, NDArray[np.float32]] = {}
+    for folder in folders:
+        table = pq.read_table(folder / BOUNDARIES_FILE, schema=BOUNDARIES)
+        episodes, starts = np.unique(table["episode"].to_numpy(zero_copy_only=False), return_index=True)
+        order = np.argsort(starts)
+        parts = np.split(table["score"].to_numpy(), starts[order][1:])
+        scores.update(zip(episodes[order].tolist(), parts, strict=True) if len(table) else ())
+    return scores

@@ -1,4 +1,4 @@
-"""Velocity, acceleration and gripper transitions: the action layer of the pruning rule."""
+"""Velocity, acceleration, jerk and gripper transitions: the action layer of the pruning rule."""
 
 from dualvla_core.kinematics.config import KinematicsConfig
 from dualvla_core.kinematics.stage import compute_kinematics

@@ -8,7 +8,7 @@ from dualvla_core.params import Params
 
 
 class KinematicsConfig(Params):
-    """Velocity, acceleration and gripper transitions: the action layer of the pruning rule."""
+    """Velocity, acceleration, jerk and gripper transitions: the action layer of the pruning rule."""
 
     standardise: bool = Field(
         False,
@@ -21,4 +21,7 @@ class KinematicsConfig(Params):
         ge=0,
         lt=0.5,
         description="Half-width of the band around the threshold in which the gripper state stays put.",
+    )
+    flip_both_sides: bool = Field(
+        False, description="Count the last frame before a gripper transition as one too, not only the first after it."
     )

@@ -1,9 +1,10 @@
-"""From the canonical signals of a segment to velocity, acceleration and gripper transitions per frame."""
+"""From the canonical signals of a segment to velocity, acceleration, jerk and gripper transitions per frame."""
 
 from __future__ import annotations
 
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,15 @@ from dualvla_core.episodes.embodiment import Embodiment
 from dualvla_core.episodes.segment import Segment
 from dualvla_core.errors import ArtifactError
 from dualvla_core.kinematics.config import KinematicsConfig
-from dualvla_core.kinematics.derivatives import Derivatives, differentiate, gripper_flips, gripper_states
+from dualvla_core.kinematics.derivatives import differentiate, gripper_flips, gripper_states
+from dualvla_core.kinematics.rotation import angular_speed, continuous_rpy
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 from dualvla_core.schemas import KINEMATICS, SIGNALS
 
 KINEMATICS_FILE = "kinematics.parquet"
+
+Values: TypeAlias = NDArray[np.float64] | NDArray[np.bool_]
 
 
 def compute_kinematics(params: KinematicsConfig, segment: Path, output: Path, progress: Progress = silent) -> Summary:
@@ -44,66 +48,53 @@ def kinematics_of(
     params: KinematicsConfig, signals: pa.Table, lengths: NDArray[np.int64], embodiment: Embodiment
 ) -> pa.Table:
     """The table (`schemas.KINEMATICS`) of episodes of ``lengths`` frames, whose ``signals`` lie end to end."""
-    timestamps = signals["timestamp"].to_numpy()
-    in_pose_space = embodiment.has_ee_pose
-    arms = _pose_derivatives if in_pose_space else _joint_derivatives
-    derivatives = arms(params, signals, timestamps, lengths, embodiment)
-    speeds = [
-        np.stack([arm.speed[:, group] for arm in derivatives], axis=1) for group in range(2 if in_pose_space else 1)
-    ]
+    measure = _in_pose_space if embodiment.has_ee_pose else _in_joint_space
+    values: dict[str, Values] = {**measure(params, signals, lengths, embodiment)}
+    flips = np.zeros(len(signals), np.bool_)
     openness = _matrix(signals, "gripper", embodiment.grippers) if embodiment.grippers else None
-    is_open, flips = None, np.zeros(len(signals), np.bool_)
     if openness is not None:
         is_open = gripper_states(openness, lengths, params.gripper_threshold, params.gripper_hysteresis)
-        flips = gripper_flips(is_open, lengths)
-    nothing: NDArray[np.float64] | None = None
-    values = {
-        "linear_speed": speeds[0] if in_pose_space else nothing,
-        "angular_speed": speeds[1] if in_pose_space else nothing,
-        "joint_speed": nothing if in_pose_space else speeds[0],
-        "acceleration": np.stack([arm.acceleration for arm in derivatives], axis=1),
-        "gripper_open": is_open,
-    }
-    lists = {name: _lists(array, KINEMATICS.field(name).type, len(signals)) for name, array in values.items()}
-    keys = {"episode": signals["episode"], "frame_index": signals["frame_index"]}
-    return pa.table(keys | lists | {"gripper_flip": flips}, schema=KINEMATICS)
+        values["gripper_open"] = is_open
+        flips = gripper_flips(is_open, lengths, both_sides=params.flip_both_sides)
+    scalars = {"episode": signals["episode"], "frame_index": signals["frame_index"], "gripper_flip": flips}
+    lists = [field for field in KINEMATICS if field.name not in scalars]
+    columns = {field.name: _lists(values.get(field.name), field.type, len(signals)) for field in lists}
+    return pa.table(scalars | columns, schema=KINEMATICS)
 
 
-def _pose_derivatives(
-    params: KinematicsConfig,
-    signals: pa.Table,
-    timestamps: NDArray[np.float64],
-    lengths: NDArray[np.int64],
-    embodiment: Embodiment,
-) -> list[Derivatives]:
-    """Per arm: speeds in m/s and rad/s (norm of roll, pitch and yaw rates), and Eq. 4's norm of the raw 6-vector."""
+def _in_pose_space(
+    params: KinematicsConfig, signals: pa.Table, lengths: NDArray[np.int64], embodiment: Embodiment
+) -> dict[str, NDArray[np.float64]]:
+    """Per arm ``[N, arms]``: speeds in m/s and rad/s, Eq. 4's norm of the raw 6-vector's second derivative, jerk."""
     poses = _matrix(signals, "ee_pose", 6 * len(embodiment.arms))
     if poses is None:
         raise ArtifactError(
             f"The segment's end-effector poses of {embodiment.name} are missing; decode its episodes again."
         )
-    position, rotation = slice(0, 3), slice(3, 6)
-    return [
-        differentiate(
-            poses[:, 6 * arm : 6 * arm + 6],
-            timestamps,
-            lengths,
-            groups=(position, rotation),
-            angles=rotation,
-            standardise=params.standardise,
+    timestamps = signals["timestamp"].to_numpy()
+    found, turning = [], []
+    for arm in range(len(embodiment.arms)):
+        pose = poses[:, 6 * arm : 6 * arm + 6].copy()
+        pose[:, 3:] = continuous_rpy(pose[:, 3:], lengths)
+        turning.append(angular_speed(pose[:, 3:], timestamps, lengths))
+        position, rotation = slice(0, 3), slice(3, 6)
+        found.append(
+            differentiate(
+                pose, timestamps, lengths, groups=(position,), angles=rotation, standardise=params.standardise
+            )
         )
-        for arm in range(len(embodiment.arms))
-    ]
+    return {
+        "linear_speed": np.hstack([arm.speed for arm in found]),
+        "angular_speed": np.stack(turning, axis=1),
+        "acceleration": np.stack([arm.acceleration for arm in found], axis=1),
+        "jerk": np.stack([arm.jerk for arm in found], axis=1),
+    }
 
 
-def _joint_derivatives(
-    params: KinematicsConfig,
-    signals: pa.Table,
-    timestamps: NDArray[np.float64],
-    lengths: NDArray[np.int64],
-    embodiment: Embodiment,
-) -> list[Derivatives]:
-    """Per arm: speed and acceleration norm over its joints, taken as recorded (encoders do not wrap)."""
+def _in_joint_space(
+    params: KinematicsConfig, signals: pa.Table, lengths: NDArray[np.int64], embodiment: Embodiment
+) -> dict[str, NDArray[np.float64]]:
+    """Per arm ``[N, arms]``: norms over its joints, taken as recorded (encoders do not wrap)."""
     sizes = embodiment.joints_per_arm
     joints = _matrix(signals, "joints", sum(sizes))
     if joints is None or not all(sizes):
@@ -111,12 +102,21 @@ def _joint_derivatives(
             f"The segment has neither an end-effector pose nor the joints of every arm of {embodiment.name} (joints "
             f"per arm: {list(sizes)}); describe one of the two in the embodiment and decode its episodes again."
         )
-    return [
+    found = [
         differentiate(
-            joints[:, stop - size : stop], timestamps, lengths, groups=(slice(0, size),), standardise=params.standardise
+            joints[:, stop - size : stop],
+            signals["timestamp"].to_numpy(),
+            lengths,
+            groups=(slice(0, size),),
+            standardise=params.standardise,
         )
         for size, stop in zip(sizes, accumulate(sizes), strict=True)
     ]
+    return {
+        "joint_speed": np.hstack([arm.speed for arm in found]),
+        "acceleration": np.stack([arm.acceleration for arm in found], axis=1),
+        "jerk": np.stack([arm.jerk for arm in found], axis=1),
+    }
 
 
 def _matrix(signals: pa.Table, name: str, width: int) -> NDArray[np.float64] | None:
@@ -135,7 +135,7 @@ def _matrix(signals: pa.Table, name: str, width: int) -> NDArray[np.float64] | N
     return np.asarray(values).reshape(len(column), width)
 
 
-def _lists(values: NDArray[np.float64] | NDArray[np.bool_] | None, kind: pa.DataType, length: int) -> pa.Array:
+def _lists(values: Values | None, kind: pa.DataType, length: int) -> pa.Array:
     """An array ``[N, D]`` as a list column; all null for None."""
     if values is None:
         return pa.nulls(length, kind)

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
+from dualvla_core.episodes.reasoning import render_reasoning
 from dualvla_core.errors import ArtifactError
 from dualvla_core.models.config import AugmentationConfig, ModelConfig
 from dualvla_core.models.normalisation import Normaliser, statistics_of
-from dualvla_core.models.prompts import IGNORED, Prompts, Sample, render_reasoning
+from dualvla_core.models.prompts import IGNORED, Prompts, Sample
 from dualvla_core.shards.dataset import RobotFrame
 
 
@@ -203,7 +204,10 @@ class RobotCollator:
     def _text(self, frames: Sequence[RobotFrame], *, reasoning: bool) -> TextBatch:
         turns = [
             self._prompts.robot_turn(
-                frame.instruction, len(self._cameras), render_reasoning(frame.reasoning) if reasoning else ""
+                frame.instruction,
+                len(self._cameras),
+                render_reasoning(frame.reasoning) if reasoning else "",
+                context=not frame.keep,
             )
             for frame in frames
         ]

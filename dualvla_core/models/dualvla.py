@@ -183,7 +183,7 @@ class DualVLA(nn.Module):
 
     @torch.inference_mode()
     def answer(self, images: Tensor, question: Sequence[str], max_tokens: int = 64) -> list[str]:
-        """Greedy answers to B visual questions about ``images`` ``[B, 1, 3, H, W]``."""
+        """Greedy answers to B visual questions about ``images`` ``[B, C, 3, H, W]`` each."""
         return self.generate(images, question, max_tokens, [self.prompts.end, self.prompts.queries[0]])
 
     def generate(self, images: Tensor, text: Sequence[str], max_tokens: int, stops: list[int]) -> list[str]:

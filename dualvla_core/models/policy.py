@@ -40,10 +40,14 @@ class ModelPolicy:
         )
         return Decision(output.actions[0].numpy(), output.reasoning[0] or None)
 
-    def answer(self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> list[str]:
+    def answer(
+        self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str], max_tokens: int
+    ) -> list[str]:
         """See `Answerer.answer`."""
         size = self.model.config.image_size
-        return self.model.answer(torch.stack([image_tensor([image], size) for image in images]), questions)
+        return self.model.answer(
+            torch.stack([image_tensor(list(each), size) for each in images]), questions, max_tokens
+        )
 
     def _image(self, camera: str, observation: PolicyObservation) -> NDArray[np.uint8]:
         images = observation["images"]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from transformers import PreTrainedTokenizerBase
 
@@ -25,9 +24,6 @@ from dualvla_core.models.tokenizer import ASSISTANT, BOS, EOS, IMAGE, USER, acti
 
 IGNORED = -100
 """The label of a token that is not supervised."""
-
-Reasoning: TypeAlias = Sequence[tuple[str, str]]
-"""Ordered pieces of embodied reasoning: style and content."""
 
 
 class PromptError(UserError):
@@ -43,20 +39,6 @@ class Sample:
     """The token itself where it is supervised, `IGNORED` elsewhere."""
     query_mask: list[bool]
     """True at the action queries."""
-
-
-def render_reasoning(pieces: Reasoning) -> str:
-    """One line per piece, ``style: content``."""
-    return "\n".join(f"{style}: {' '.join(content.split())}" for style, content in pieces)
-
-
-def parse_reasoning(text: str) -> tuple[tuple[str, str], ...]:
-    """The pieces of a rendered reasoning; a line without a style gets an empty one. Inverse of `render_reasoning`."""
-    pieces = []
-    for line in text.splitlines():
-        style, colon, content = line.partition(": ")
-        pieces.append((style, content) if colon else ("", line))
-    return tuple(pieces)
 
 
 class Prompts:
@@ -82,9 +64,12 @@ class Prompts:
         self.queries = [known[token] for token in queries]
         """Token ids of the latent action queries."""
 
-    def robot_turn(self, instruction: str, images: int, reasoning: str = "") -> Sample:
-        """Instruction, then (reasoning and) the action queries. Raises `PromptError` when the text is too long."""
-        return self._sample(instruction, images, reasoning, self.queries)
+    def robot_turn(self, instruction: str, images: int, reasoning: str = "", *, context: bool = False) -> Sample:
+        """Instruction, then (reasoning and) the action queries. Raises `PromptError` when the text is too long.
+
+        Reasoning that is mere ``context`` is read, but not supervised.
+        """
+        return self._sample(instruction, images, reasoning, self.queries, context=context)
 
     def multimodal_turn(self, question: str, answer: str, images: int = 1) -> Sample:
         """Question, then answer. Raises `PromptError` when the text is too long."""
@@ -99,7 +84,7 @@ class Prompts:
         """The text of generated tokens, special ones left out."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _sample(self, text: str, images: int, answer: str, queries: list[int]) -> Sample:
+    def _sample(self, text: str, images: int, answer: str, queries: list[int], *, context: bool = False) -> Sample:
         opening = self.opening(text, images)
         said = self._encode(answer)
         length = len(opening) - images * self._config.image_tokens + len(said) + len(queries) + 1
@@ -110,7 +95,9 @@ class Prompts:
             )
         turn = [*said, *queries, self.end]
         mask = [False] * (len(opening) + len(said)) + [True] * len(queries) + [False]
-        return Sample(opening + turn, [IGNORED] * len(opening) + turn, mask)
+        ignored = len(opening) + len(said) * context
+        labels = [IGNORED] * ignored + turn[len(said) * context :]
+        return Sample(opening + turn, labels, mask)
 
     def _encode(self, text: str) -> list[int]:
         # names of special tokens inside a text are spelled out, never obeyed

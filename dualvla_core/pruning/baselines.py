@@ -79,6 +79,9 @@ RULES: dict[Rule, Callable[[Evidence], NDArray[np.bool_]]] = {
     "uniform": uniform,
 }
 
+DRAWN: frozenset[Rule] = frozenset({"random", "uniform"})
+"""Rules that keep a number of frames, whichever they are."""
+
 
 def _with_first_frame(kept: NDArray[np.bool_], evidence: Evidence) -> NDArray[np.bool_]:
     kept = kept.copy()

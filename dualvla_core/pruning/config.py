@@ -10,6 +10,7 @@ from dualvla_core.events.config import Span
 from dualvla_core.params import Params
 
 Rule: TypeAlias = Literal["dual", "scene_only", "action_only", "none", "random", "uniform"]
+SceneLabel: TypeAlias = Literal["peaks", "score"]
 
 
 class PruningConfig(Params):
@@ -25,8 +26,14 @@ class PruningConfig(Params):
         Span(seconds=0.5, fraction=0.08),
         description="A boundary outscores every frame within this time before and after it.",
     )
+    scene_label: SceneLabel = Field(
+        "peaks",
+        description="peaks: frames near an event boundary, which is a peak of the score; score: frames whose own score "
+        "reaches boundary_threshold.",
+    )
     scene_tolerance: Span = Field(
-        Span(seconds=0.3, fraction=0.04), description="Frames within this time of a boundary get the scene label."
+        Span(seconds=0.3, fraction=0.04),
+        description="Frames within this time of a boundary get the scene label (peaks only).",
     )
     keep_first_frame: bool = Field(
         False, description="Also keep the first frame's reasoning; the paper does not, a policy may want it."

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dualvla_core.events.peaks import boundary_distances, pick_peaks, scene_labels
+from dualvla_core.events.peaks import boundary_distances
+from dualvla_core.kinematics.derivatives import episode_starts
 from dualvla_core.pruning.baselines import RULES, Evidence
 from dualvla_core.pruning.config import PruningConfig, Rule
 from dualvla_core.pruning.labels import ActionLabels, action_labels
+from dualvla_core.pruning.scene import SceneLayer, kept_up_to
 from dualvla_core.schemas import DECISIONS
 
 # Every sentence the column `rule` can hold.
@@ -47,8 +49,19 @@ class SegmentEvidence(NamedTuple):
     """``[N, arms]``: Eq. 4's norms, NaN at the ends."""
     gripper_flip: NDArray[np.bool_]
     """``[N]``"""
+    gripper_open: pa.Array
+    """``[N]`` lists, one state per gripper; null without gripper."""
     reasoning: pa.Array
     """``[N]`` of `schemas.REASONING`."""
+
+
+class _Verdicts(NamedTuple):
+    """What is decided frame by frame, ``[N]`` each; ``distance`` is in frames, to the nearest boundary."""
+
+    scene: NDArray[np.bool_]
+    distance: NDArray[np.int64]
+    keep: NDArray[np.bool_]
+    kept_up_to: NDArray[np.float32]
 
 
 def decide(params: PruningConfig, evidence: SegmentEvidence) -> pa.Table:
@@ -58,7 +71,7 @@ def decide(params: PruningConfig, evidence: SegmentEvidence) -> pa.Table:
     the episode's own frames count in a verdict, so the order and number of episodes in a segment change nothing.
     """
     action = action_labels(evidence.acceleration, evidence.gripper_flip, evidence.lengths)
-    scene, distance, keep = _verdicts(params, evidence, action)
+    scene, distance, keep, reach = _verdicts(params, evidence, action)
     lengths = evidence.lengths
     frame_index = np.concatenate([np.arange(length, dtype=np.int32) for length in [0, *lengths.tolist()]])
     nowhere = distance >= np.repeat(lengths, lengths)
@@ -73,9 +86,12 @@ def decide(params: PruningConfig, evidence: SegmentEvidence) -> pa.Table:
         "boundary_score": evidence.scores,
         "boundary_threshold": np.full(len(keep), params.boundary_threshold, np.float32),
         "boundary_distance": pa.array(distance.astype(np.int32), mask=nowhere),
+        "kept_up_to": pa.array(reach, mask=np.isnan(reach)),
         "acceleration": pa.array(action.acceleration, mask=undefined),
         "acceleration_mean": pa.array(action.mean, mask=undefined),
         "gripper_flip": evidence.gripper_flip,
+        "gripper_before": _grippers_before(evidence.gripper_open, lengths),
+        "gripper_after": evidence.gripper_open,
         "has_reasoning": pc.greater(pc.fill_null(pc.list_value_length(evidence.reasoning), 0), 0),
         "reasoning_words": reasoning_words(evidence.reasoning),
     }
@@ -90,23 +106,27 @@ def reasoning_words(reasoning: pa.Array) -> NDArray[np.int32]:
     return np.bincount(frame, weights=words, minlength=len(reasoning)).astype(np.int32)
 
 
-def _verdicts(
-    params: PruningConfig, evidence: SegmentEvidence, action: ActionLabels
-) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.bool_]]:
-    """Scene labels, distances to the nearest boundary and verdicts, ``[N]`` each."""
-    scenes, distances, verdicts = [np.zeros(0, np.bool_)], [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)]
+def _verdicts(params: PruningConfig, evidence: SegmentEvidence, action: ActionLabels) -> _Verdicts:
+    found = [_Verdicts(np.zeros(0, np.bool_), np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.float32))]
     start = 0
     for episode, length, fps in zip(evidence.episodes, evidence.lengths.tolist(), evidence.fps.tolist(), strict=True):
         rows = slice(start, start + length)
-        scope = params.peak_scope.frames(length, fps)
-        boundaries = pick_peaks(evidence.scores[rows], params.boundary_threshold, scope)
-        scene = scene_labels(length, boundaries, params.scene_tolerance.frames(length, fps))
-        of_episode = Evidence(episode, scene, action.label[rows], params.keep_first_frame, params.seed)
-        scenes.append(scene)
-        distances.append(boundary_distances(length, boundaries))
-        verdicts.append(RULES[params.rule](of_episode))
+        layer = SceneLayer.of(params, evidence.scores[rows], fps)
+        of_episode = Evidence(
+            episode, layer.label(params.boundary_threshold), action.label[rows], params.keep_first_frame, params.seed
+        )
+        keep = RULES[params.rule](of_episode)
+        distance = boundary_distances(length, layer.boundaries(params.boundary_threshold))
+        found.append(_Verdicts(of_episode.scene, distance, keep, kept_up_to(params.rule, of_episode, layer.reach)))
         start += length
-    return np.concatenate(scenes), np.concatenate(distances), np.concatenate(verdicts)
+    return _Verdicts(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _grippers_before(gripper_open: pa.Array, lengths: NDArray[np.int64]) -> pa.Array:
+    """Each frame's gripper states on the frame before; null on first frames."""
+    first = np.zeros(len(gripper_open), np.bool_)
+    first[episode_starts(lengths)] = True
+    return gripper_open.take(pa.array(np.arange(len(gripper_open)) - 1, mask=first))
 
 
 def _rules(

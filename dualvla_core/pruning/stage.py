@@ -46,6 +46,7 @@ def prune_reasoning(
         scores=scores["score"].to_numpy(),
         acceleration=acceleration.flatten().to_numpy().reshape(len(motion), len(opened.embodiment.arms)),
         gripper_flip=motion["gripper_flip"].to_numpy(),
+        gripper_open=motion["gripper_open"].combine_chunks(),
         reasoning=pa.chunked_array(reasoning, REASONING).combine_chunks(),
     )
     decisions = decide(params, evidence)

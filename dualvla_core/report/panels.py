@@ -129,7 +129,7 @@ def _boundary_panel(tables: EpisodeTables) -> Panel:
 def _acceleration_panels(kinematics: pa.Table, embodiment: Embodiment) -> list[Panel]:
     acceleration = vectors(kinematics, "acceleration")
     posed = vectors(kinematics, "linear_speed") is not None
-    unit = "m and rad per frame²" if posed else "rad per frame²"
+    unit = "m and rad per s²" if posed else "rad per s²"
     if acceleration is None:
         return []
     names = _names([arm.name for arm in embodiment.arms], acceleration.shape[1])

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from dualvla_core.params import Params
 
 
 class ShardsConfig(Params):
-    """Robot shards: nothing to choose, they hold every frame as decoded and reasoning where pruning kept it."""
+    """Robot shards: every frame as decoded, with its raw action."""
+
+    pruned_reasoning: Literal["removed", "context"] = Field(
+        "removed",
+        description="removed: a frame that lost its reasoning is trained to act at once; context: it still reads the "
+        "reasoning, but no loss is taken on it.",
+    )
 
 
 class MultimodalConfig(Params):

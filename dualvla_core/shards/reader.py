@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +14,11 @@ from numpy.typing import NDArray
 
 from dualvla_core.episodes.embodiment import Embodiment
 from dualvla_core.errors import ArtifactError
-from dualvla_core.schemas import EPISODES, cameras_of, check_schema, robot_shard_schema
+from dualvla_core.schemas import EPISODES, MOMENTS, cameras_of, check_schema, robot_shard_schema
 
 SHARD_FILE = "shard.arrow"
 EPISODES_FILE = "episodes.parquet"
+MOMENTS_FILE = "moments.parquet"
 
 
 class ShardReader:
@@ -36,9 +39,18 @@ class ShardReader:
         self.embodiment = Embodiment.model_validate(json.loads(schema.metadata[b"dualvla"])["embodiment"])
         self.episodes: pa.Table = pq.read_table(folder / EPISODES_FILE)
         check_schema(self.episodes.schema, EPISODES, EPISODES_FILE)
+        self._folder = folder
 
     def __len__(self) -> int:
         return int(self._file.num_record_batches)
+
+    @cached_property
+    def moments(self) -> list[dict[str, Any]]:
+        """One row of `schemas.MOMENTS` per episode."""
+        table = pq.read_table(self._folder / MOMENTS_FILE)
+        check_schema(table.schema, MOMENTS, MOMENTS_FILE)
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
 
     def episode(self, index: int) -> pa.RecordBatch:
         """The frames of episode ``index``."""

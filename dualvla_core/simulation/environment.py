@@ -71,6 +71,10 @@ class Environment(Protocol):
         """``[7]``, as in `Observation`, without rendering."""
 
     @property
+    def objects(self) -> Mapping[str, Vector]:
+        """As in `Observation`, without rendering."""
+
+    @property
     def success(self) -> bool:
         """Whether the task has been solved at any moment of the episode so far."""
 

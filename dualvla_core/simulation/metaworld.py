@@ -88,8 +88,7 @@ class MetaWorldEnvironment:
     def observe(self) -> Observation:
         """See `Environment.observe`."""
         images = {camera: self._render(camera) for camera in _CAMERAS}
-        objects = {name: self._position(name) for name in ("gripper", *self._things)}
-        return Observation(images=images, state=self.state, objects=objects, success=self._success)
+        return Observation(images=images, state=self.state, objects=self.objects, success=self._success)
 
     @property
     def success(self) -> bool:
@@ -132,6 +131,11 @@ class MetaWorldEnvironment:
         width = np.linalg.norm(data.body("rightclaw").xpos - data.body("leftclaw").xpos)
         gripper = np.clip((width - _GRIPPER_CLOSED) / (_GRIPPER_OPEN - _GRIPPER_CLOSED), 0, 1)
         return np.concatenate([hand.xpos, rpy, [gripper]]).astype(np.float32)
+
+    @property
+    def objects(self) -> dict[str, Vector]:
+        """See `Environment.objects`."""
+        return {name: self._position(name) for name in ("gripper", *self._things)}
 
     def _position(self, name: str) -> Vector:
         simulation = self._simulation

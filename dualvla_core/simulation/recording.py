@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from dualvla_core.episodes.lerobot_writer import LANGUAGE_TYPES, QUANTILES, image_stats, language_columns
 from dualvla_core.episodes.splits import initial_condition
+from dualvla_core.episodes.video_encoder import VideoEncoder
 from dualvla_core.errors import ConfigError, DependencyError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
@@ -29,7 +30,6 @@ from dualvla_core.simulation.narration import instruction_of, narrate
 from dualvla_core.simulation.phases import phase_changes, phases_of
 from dualvla_core.simulation.questions import ask, facts_of
 from dualvla_core.simulation.scenes import scene_of
-from dualvla_core.simulation.video import VideoEncoder
 
 CAMERAS = (THIRD_PERSON, WRIST)
 STATE_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
@@ -230,7 +230,7 @@ class _Batch:
             params = self._params
             size = params.image_size if camera == THIRD_PERSON else params.wrist_image_size
             path = self._output / f"{camera}.mp4"
-            self._videos[camera] = VideoEncoder(path, size, CONTROL_HZ, params.video_crf, params.video_gop)
+            self._videos[camera] = VideoEncoder(path, (size, size), CONTROL_HZ, params.video_crf, params.video_gop)
         return self._videos[camera]
 
     def close(self) -> Summary:

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import torch
 
 from dualvla_core.distillation.objective import Batch
+from dualvla_core.episodes.reasoning import render_reasoning
 from dualvla_core.errors import ArtifactError
 from dualvla_core.models.batches import Share
-from dualvla_core.models.prompts import render_reasoning
 from dualvla_core.schemas import COLLECTION, EPISODES, MULTIMODAL, check_schema
 from dualvla_core.shards.dataset import RobotFrame, ShardDataset
 from dualvla_core.shards.reader import EPISODES_FILE, ShardReader

@@ -7,7 +7,22 @@ import sys
 import typer
 
 from dualvla_core.errors import UserError
-from flows.cli import artifacts, config, deploy, run, runs, server
+from flows.cli import (
+    artifacts,
+    benchmarks,
+    compare,
+    config,
+    deploy,
+    events,
+    export,
+    inspect,
+    judge,
+    kb,
+    results,
+    run,
+    runs,
+    server,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,10 +32,18 @@ app = typer.Typer(
 )
 run.register(app)
 runs.register(app)
+inspect.register(app)
+export.register(app)
 deploy.register(app)
 server.register(app)
+compare.register(app)
+results.register(app)
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(config.app, name="config")
+app.add_typer(judge.app, name="judge")
+app.add_typer(kb.app, name="kb")
+app.add_typer(benchmarks.app, name="benchmarks")
+app.add_typer(events.app, name="events")
 
 
 def main() -> None:

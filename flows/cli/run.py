@@ -1,8 +1,8 @@
-"""`dualvla run`, `curate`, `train` and `demo`: execute the pipeline, or say what it would execute."""
+"""`dualvla curate`, `run` and `demo`: execute the pipeline, or say what it would execute."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from dualvla_core.pipeline_config import PipelineConfig
 from flows.cli.configuration import Overrides, Preset, configure
 from flows.cli.tables import print_wide
 from infra.prefect.server import answers, configure_prefect, prefect_server
-from infra.run_record import new_run_id, uses
+from infra.run_record import uses
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,27 +34,14 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(curate)
     app.command(name="run")(run_pipeline)
-    app.command()(train)
     app.command()(demo)
-
-
-def run_pipeline(
-    preset: Preset = "demo",
-    dataset: Dataset = None,
-    embodiment: Embodiment = None,
-    overrides: Overrides = [],  # noqa: B006 - typer reads the default
-    dry_run: DryRun = False,
-    force: Force = [],  # noqa: B006
-) -> None:
-    """Run every stage there is, from demonstrations to the report."""
-    execute(preset, dataset, embodiment, overrides, dry_run, force)
 
 
 def curate(
     dataset: Dataset = None,
     preset: Preset = "paper",
     embodiment: Embodiment = None,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default
     dry_run: DryRun = False,
     force: Force = [],  # noqa: B006
 ) -> None:
@@ -62,21 +49,26 @@ def curate(
     execute(preset, dataset, embodiment, overrides, dry_run, force)
 
 
-def demo(dry_run: DryRun = False) -> None:
-    """The main job on this machine, from nothing: simulated demonstrations, curated end to end."""
-    execute("demo", None, None, [], dry_run, [])
-
-
-def train(
-    preset: Preset = "demo",
+def run_pipeline(
     dataset: Dataset = None,
+    preset: Preset = "paper",
     embodiment: Embodiment = None,
     overrides: Overrides = [],  # noqa: B006
     dry_run: DryRun = False,
     force: Force = [],  # noqa: B006
 ) -> None:
-    """Curate, then train specialist, generalist and DualVLA student, and measure each (needs the extra `train`)."""
+    """Curate, train specialist, generalist and DualVLA student, measure each, and report (needs the extra `train`)."""
     execute(preset, dataset, embodiment, overrides, dry_run, force, flow="train")
+
+
+def demo(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few demonstrations and steps: what it does, not what it learns.")
+    ] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """The main job on this machine, from nothing: simulated demonstrations, three trainings, measures, report."""
+    execute("quick" if quick else "demo", None, None, [], dry_run, [], flow="train")
 
 
 def execute(
@@ -90,46 +82,50 @@ def execute(
     flow: str = "curate",
 ) -> None:
     """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
+    require_extras(flow)
     config = configure(preset, overrides, dataset_options(dataset, embodiment)).config
+    execute_pipeline(lambda: pipeline_of(flow), tell, config, dry_run, force)
+
+
+def execute_pipeline(
+    load: Callable[[], Any],
+    tell: Callable[[RunContext, PipelineConfig, Settings, Any], None],
+    config: PipelineConfig,
+    dry_run: bool,
+    force: list[str],
+    resumes: str | None = None,
+) -> None:
+    """Run or plan the flow that ``load`` imports; ``tell`` prints what it came to."""
     settings = Settings()
     configure_prefect(settings)
-    require_extras(flow)
     if dry_run:
-        plan(pipeline_of(flow), config, run_context(settings, force))
-    else:
-        launch(flow, config, settings, force=force)
-
-
-def launch(
-    flow: str, config: PipelineConfig, settings: Settings, *, force: list[str] | None = None, resumes: str | None = None
-) -> None:
-    """Run a flow to its end, and print what it came to.
-
-    The server comes first: Prefect reads its address when it is imported, and never again.
-    """
+        plan(load(), config, run_context(settings, force))
+        return
     with prefect_server(settings) as server:
+        # only now: Prefect reads its server's address when it is imported, and would start a second one without it
+        pipeline, run = load(), run_context(settings, force)
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        named = {"id": new_run_id(flow, config.name, datetime.now(UTC)), "resumes": resumes}
-        run = run_context(settings, force or []).model_copy(update=named)
+        run = run.model_copy(update={"resumes": resumes})
         try:
-            report = run_flow(pipeline_of(flow), config, run)
+            result = run_flow(pipeline, config, run)
         except UserError:
             raise
         except Exception as error:
             if answers(server):
                 raise
             raise DependencyError(
-                f"The Prefect server at {server.api_url} stopped answering; start it again, then "
-                f"`dualvla resume {run.id}`: what is committed is kept."
+                f"The Prefect server at {server.api_url} stopped answering; start it again and `dualvla resume last`: "
+                "what is committed is kept."
             ) from error
-    tell(run, config, settings, report)
+    tell(run, config, settings, result)
 
 
 def require_extras(flow: str) -> None:
     """Raise `DependencyError` where the extra that a flow needs is not installed."""
     if flow != "curate" and (find_spec("torch") is None or find_spec("deepspeed") is None):
         raise DependencyError(
-            "Training needs torch and deepspeed, which are not installed; run `make train-environment`."
+            "Training needs torch and deepspeed, which are not installed: "
+            "install the extra with `pip install 'dualvla[train]'`."
         )
 
 
@@ -173,23 +169,24 @@ def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
     typer.echo(f"{sum(line.hit for line in lines)} hits, {sum(not line.hit for line in lines)} misses")
 
 
-def run_flow(flow: Any, config: PipelineConfig, run: RunContext) -> Any:
+def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any) -> Any:
     """Run a flow with a console listening, and say per stage what was executed; returns the flow's result."""
     from prefect import tags  # noqa: PLC0415
 
     from flows.cli.console import RunConsole, describe  # noqa: PLC0415
-    from flows.recorded import counts  # noqa: PLC0415
+    from flows.recorded import counts, recorded  # noqa: PLC0415
     from tasks.progress import listener  # noqa: PLC0415
     from tasks.stage import Missing, open_artifacts  # noqa: PLC0415
 
     with RunConsole() as console, tags("dualvla", f"data:{config.name}"):
         token = listener.set(console)
         try:
-            result = flow(config, run)
+            with recorded(pipeline.name, config, run) as context:
+                result = pipeline(config, context, *args)
         finally:
             listener.reset(token)
     assert not isinstance(result, Missing), "only dry runs miss"
-    used = counts(list(uses(open_artifacts(run).objects, run.id)))
+    used = counts(list(uses(open_artifacts(context).objects, context.id)))
     for stage, (executed, reused) in used.items():
         typer.echo(f"  {stage:<26} {describe(executed, reused)}")
     made = sum(executed for executed, _ in used.values())
@@ -199,10 +196,11 @@ def run_flow(flow: Any, config: PipelineConfig, run: RunContext) -> Any:
 
 def run_context(settings: Settings, force: list[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
-    from flows import curate, train  # noqa: PLC0415
+    from flows import curate, events, export, judge, promote, train  # noqa: PLC0415
     from flows.recorded import here  # noqa: PLC0415
 
-    names = [stage.name for stage in (*curate.STAGES, *train.STAGES)]
+    flows = (curate, events, train, promote, export, judge)
+    names = [stage.name for each in flows for stage in each.STAGES]
     unknown = sorted(set(force) - set(names))
     if unknown:
         raise ConfigError(f"There is no stage {unknown[0]!r} to force; the stages are {', '.join(names)}.")

@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.cli.run import launch, require_extras
+from flows.cli.run import execute_pipeline, pipeline_of, require_extras, tell
 from flows.cli.store import settled_store
 from flows.cli.tables import print_wide
 from infra.run_record import RunRecord, describe_state, find_run, runs, uses
@@ -58,8 +58,12 @@ def resume(run: Run = "last") -> None:
     """Run the same configuration again: only what is not committed is executed, on this or any other machine."""
     settings = Settings()
     record = find_run(settled_store(settings).objects, run)
+    if record.flow not in {"curate", "train"}:
+        raise ConfigError(
+            f"{record.id} is a run of {record.flow!r}; call its command again: only what is not committed is executed."
+        )
     require_extras(record.flow)
-    launch(record.flow, config_of(record), settings, resumes=record.id)
+    execute_pipeline(lambda: pipeline_of(record.flow), tell, config_of(record), False, [], resumes=record.id)
 
 
 def config_of(record: RunRecord) -> PipelineConfig:

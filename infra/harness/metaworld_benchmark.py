@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from vla_eval.render import configure_mujoco_render
 
 from dualvla_core.errors import DependencyError
 from dualvla_core.evaluation.config import RolloutConfig
-from dualvla_core.simulation.environment import THIRD_PERSON, Environment, Image
+from dualvla_core.simulation.environment import THIRD_PERSON, Environment, Image, Vector
 from dualvla_core.simulation.metaworld import MetaWorldEnvironment
 from dualvla_core.simulation.narration import instruction_of
 
@@ -29,8 +29,9 @@ MOMENTS = pa.schema([pa.field("step", pa.int32(), False), pa.field("image", pa.b
 class MetaWorldBenchmark(StepBenchmark):
     """Plays the trials of a `RolloutConfig` and records them; a step of ``vla-eval`` is a decision with its actions.
 
-    Rows recorded per control step: ``state`` before it, ``action``, ``reasoning``, ``latency_s``, ``replanned``; then
-    one row with the last ``state`` alone. The images kept go to ``<frames>/<episode id>.arrow`` (`MOMENTS`).
+    Rows recorded per control step: ``state`` and ``objects`` before it, ``action``, ``reasoning``, ``latency_s``,
+    ``replanned``; then one row with the last ``state`` and ``objects`` alone. The images kept go to
+    ``<frames>/<episode id>.arrow`` (`MOMENTS`).
     """
 
     render_backends: ClassVar[frozenset[str]] = frozenset({"cpu", "gpu"})
@@ -73,6 +74,7 @@ class MetaWorldBenchmark(StepBenchmark):
             first = index == 0
             self._recorder.record_step(
                 state=environment.state.tolist(),
+                objects=_named(environment.objects),
                 action=row.tolist(),
                 reasoning=action["reasoning"] if first else None,
                 latency_s=action["latency_s"] if first else None,
@@ -99,7 +101,7 @@ class MetaWorldBenchmark(StepBenchmark):
         """Success and the number of control steps; the last moment is recorded here."""
         observation = self._playing.observe()
         self._moments.append((self._steps, observation.images[THIRD_PERSON]))
-        self._recorder.record_step(state=observation.state.tolist())
+        self._recorder.record_step(state=observation.state.tolist(), objects=_named(observation.objects))
         if self._recorder.is_active:
             kept = spread(self._moments, self._config.judge_frames)
             _write_moments(kept, self._frames / f"{self._recorder.eid}.arrow", self._config.jpeg_quality)
@@ -132,6 +134,11 @@ def spread(moments: Sequence[tuple[int, Image]], most: int) -> list[tuple[int, I
     if len(moments) <= most:
         return list(moments)
     return [moments[index] for index in np.linspace(0, len(moments) - 1, most).round().astype(int)]
+
+
+def _named(objects: Mapping[str, Vector]) -> list[dict[str, Any]]:
+    """Objects as rows of `OBJECTS`, the form in which they are recorded."""
+    return [{"name": name, "position": position.tolist()} for name, position in objects.items()]
 
 
 def _write_moments(moments: Sequence[tuple[int, Image]], path: Path, quality: int) -> None:

@@ -64,6 +64,7 @@ def import_recording(recording: Recording, policy_type: PolicyType, output: Path
                     "seed": seed,
                     "policy_type": policy_type,
                     "final_state": last["state"],
+                    "final_objects": last["objects"],
                     "error": None,
                     **_facts(outcome),
                 }

@@ -43,7 +43,7 @@ def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, command_line: Callable[..., CommandLine]
 ) -> tuple[CommandLine, Finished]:
     command = command_line(tmp_path_factory.mktemp("home with a space"))
-    finished = command("run", "--preset", "minimal")
+    finished = command("curate", "--preset", "minimal")
     assert finished.returncode == 0, finished.stderr
     return command, finished
 
@@ -68,7 +68,7 @@ def test_from_nothing_to_a_report(undisturbed: tuple[CommandLine, Finished]) -> 
 def test_a_second_run_executes_nothing(undisturbed: tuple[CommandLine, Finished]) -> None:
     command, first = undisturbed
     before = payloads(command.home)
-    again = command("run", "--preset", "minimal")
+    again = command("curate", "--preset", "minimal")
     assert again.executed == {}
     assert "Nothing was executed" in again.stdout
     assert again.last_line == first.last_line
@@ -78,17 +78,17 @@ def test_a_second_run_executes_nothing(undisturbed: tuple[CommandLine, Finished]
 def test_a_changed_parameter_reruns_what_depends_on_it(undisturbed: tuple[CommandLine, Finished]) -> None:
     command, _ = undisturbed
     change = ("--set", "pruning.keep_first_frame=true")
-    plan = command("run", "--preset", "minimal", *change, "--dry-run")
+    plan = command("curate", "--preset", "minimal", *change, "--dry-run")
     assert "parameter keep_first_frame False -> True" in " ".join(plan.stdout.replace("│", " ").split())
     assert plan.executed == {}
-    changed = command("run", "--preset", "minimal", *change)
+    changed = command("curate", "--preset", "minimal", *change)
     assert set(changed.executed) == {"prune_reasoning", "build_shards", "publish_report"}  # statistics are of actions
 
 
 def test_more_demonstrations_decode_only_themselves(undisturbed: tuple[CommandLine, Finished]) -> None:
     command, _ = undisturbed
     old = {ref for ref in payloads(command.home) if ref.startswith("decode_episodes")}
-    grown = command("run", "--preset", "minimal", "--set", "record.episodes_per_task=5")
+    grown = command("curate", "--preset", "minimal", "--set", "record.episodes_per_task=5")
     assert grown.returncode == 0, grown.stderr
     assert "2 of 5 episodes are to be decoded" in grown.stdout
     assert grown.executed["decode_episodes"] == 1
@@ -99,7 +99,7 @@ def test_a_killed_run_resumes_without_repeating_a_committed_stage(
     undisturbed: tuple[CommandLine, Finished], tmp_path: Path, command_line: Callable[..., CommandLine]
 ) -> None:
     command = command_line(tmp_path / "home")
-    victim = command.start("run", "--preset", "minimal")
+    victim = command.start("curate", "--preset", "minimal")
     artifacts = tmp_path / "home" / "store" / "artifacts"
     deadline = time.monotonic() + 120
     while not list(artifacts.glob("decode_episodes/*/manifest.json")):
@@ -109,7 +109,7 @@ def test_a_killed_run_resumes_without_repeating_a_committed_stage(
     victim.kill()
     victim.communicate()
     committed = payloads(command.home)
-    resumed = command("run", "--preset", "minimal")
+    resumed = command("curate", "--preset", "minimal")
     assert resumed.returncode == 0, resumed.stderr
     assert "record_demonstrations" not in resumed.executed
     store = ArtifactStore(open_store(str(command.home / "store")), command.home / "cache")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.conftest import CommandLine
 from tests.seaweedfs import ACCESS_KEY, SECRET_KEY, S3Service
@@ -33,9 +36,17 @@ def test_humanoid_without_gripper_or_pose_on_s3_and_from_an_empty_disk(
     assert json.loads(Path(second.last_line).with_suffix(".json").read_text()) == report
 
 
-def test_bimanual_simulation(shared_data: Path, tmp_path: Path, command_line: Callable[..., CommandLine]) -> None:
-    finished = command_line(tmp_path)("curate", "--dataset", str(shared_data / "aloha_sim_lerobot_v30"))
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="the extra is not installed")
+def test_policies_of_a_bimanual_robot_are_measured_on_held_out_demonstrations(
+    shared_data: Path, tmp_path: Path, command_line: Callable[..., CommandLine]
+) -> None:
+    dataset = str(shared_data / "aloha_sim_lerobot_v30")
+    finished = command_line(tmp_path)("run", "--preset", "minimal", "--dataset", dataset)
     assert finished.returncode == 0, finished.stderr
     report = json.loads(Path(finished.last_line).with_suffix(".json").read_text())
     assert (report["totals"]["episodes"], report["totals"]["frames"]) == (3, 1300)
     assert 0.02 < report["totals"]["ratio"] < 0.5
+    assert "There are no visual questions beside these demonstrations" in finished.stdout
+    for policy in report["results"]["policies"]:
+        assert policy["success"] is None
+        assert policy["open_loop"]["error"] > 0

@@ -20,14 +20,16 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
     command_line: Callable[..., CommandLine], tmp_path: Path
 ) -> None:
     command = command_line(tmp_path / "home")
-    first = command("train", "--preset", "minimal")
+    first = command("run", "--preset", "minimal")
     assert first.returncode == 0, first.stderr
     trained = {"train_specialist": 1, "train_generalist": 1, "distill_student": 1}
     measured = {
         "run_rollouts": 3,
         "score_trajectories": 3,
         "measure_open_loop": 3,
-        "run_multimodal_benchmarks": 2,
+        "read_question_set": 1,
+        "predict_answers": 2,
+        "score_answers": 2,
     }
     assert (trained | measured).items() <= first.executed.items()
     page = Path(first.last_line)
@@ -38,14 +40,15 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
         assert policy["success"]["trials"] == 1
         assert policy["checkpoint"] in (page.parent / "cards" / f"{policy['name']}.md").read_text()
     assert page.read_text().count("<video") == 3
-    assert command("train", "--preset", "minimal").executed == {}
-    changed = command("train", "--preset", "minimal", "--set", "learning.distillation.weight=0.5")
+    assert command("run", "--preset", "minimal").executed == {}
+    changed = command("run", "--preset", "minimal", "--set", "learning.distillation.weight=0.5")
     assert changed.returncode == 0, changed.stderr
     assert changed.executed == {
         "distill_student": 1,
         "run_rollouts": 1,
         "score_trajectories": 1,
         "measure_open_loop": 1,
-        "run_multimodal_benchmarks": 1,
+        "predict_answers": 1,
+        "score_answers": 1,
         "publish_report": 1,
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.evaluation.policy import REASONING_POLICIES, PolicyType
@@ -18,7 +19,7 @@ from dualvla_core.report.context import TrainedPolicy
 from dualvla_core.report.measures import read_table
 from dualvla_core.report.results.findings import findings
 from dualvla_core.report.results.model import Measure, NamedShare, OpenLoop, PolicyResult, Results, RuleScore, Share
-from dualvla_core.vla_score.stage import VERDICTS, VERDICTS_FILE
+from dualvla_core.vla_score.recorded import VERDICTS, VERDICTS_FILE
 
 _POLICY_FILE = "config.json"
 
@@ -59,7 +60,7 @@ def measure_policy(policy: TrainedPolicy, *, asked: bool) -> PolicyResult:
             result = result.model_copy(update={"score": score})
     if policy.questions is not None:
         answers = read_table(policy.questions / ANSWERS_FILE, ANSWERS)
-        accuracy = Share.of(sum(answers["correct"].to_pylist()), len(answers))
+        accuracy = Share.of(pc.sum(_right(answers)).as_py(), len(answers))
         result = result.model_copy(update={"accuracy": accuracy, "categories": _categories(answers)})
     return result
 
@@ -94,10 +95,14 @@ def _open_loop(policy: TrainedPolicy) -> OpenLoop | None:
     return OpenLoop(error=float(error), episodes=int(episodes), decisions=int(decisions))
 
 
+def _right(answers: pa.Table) -> pa.ChunkedArray:
+    return pc.equal(answers["score"], 1.0)
+
+
 def _categories(answers: pa.Table) -> tuple[NamedShare, ...]:
     outcomes: dict[str, list[bool]] = {}
-    for row in answers.select(["category", "correct"]).to_pylist():
-        outcomes.setdefault(row["category"], []).append(row["correct"])
+    for category, right in zip(answers["category"].to_pylist(), _right(answers).to_pylist(), strict=True):
+        outcomes.setdefault(category, []).append(right)
     return tuple(
         NamedShare(name=name, share=Share.of(sum(outcomes[name]), len(outcomes[name]))) for name in sorted(outcomes)
     )

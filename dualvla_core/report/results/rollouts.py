@@ -11,13 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dualvla_core.episodes.video_encoder import VideoEncoder
 from dualvla_core.errors import ArtifactError
 from dualvla_core.evaluation.trajectory import Frame, Trajectory, Utterance, read_trajectories
 from dualvla_core.report.config import ReportParams
 from dualvla_core.report.context import TrainedPolicy
 from dualvla_core.report.thumbnails import data_uri
 from dualvla_core.simulation.environment import Image
-from dualvla_core.simulation.video import VideoEncoder
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def encode_video(frames: Sequence[Frame], fps: int, crf: int) -> bytes:
     images = [_decoded(frame) for frame in frames]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rollout.mp4"
-        encoder = VideoEncoder(path, size=len(images[0]), fps=fps, crf=crf, gop=len(images))
+        encoder = VideoEncoder(path, size=images[0].shape[:2], fps=fps, crf=crf, gop=len(images))
         encoder.write_episode(images)
         encoder.close()
         return path.read_bytes()

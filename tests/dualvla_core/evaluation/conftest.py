@@ -53,6 +53,7 @@ def write_rollouts(folder: Path, episodes: Sequence[Sequence[float]]) -> None:
                     "instruction": "Reach the red ball.",
                     "policy_type": "generalist",
                     "final_state": last,
+                    "final_objects": _ball(last[0]),
                 }
             )
             steps += [
@@ -60,6 +61,7 @@ def write_rollouts(folder: Path, episodes: Sequence[Sequence[float]]) -> None:
                     "rollout": rollout,
                     "step": step,
                     "state": state,
+                    "objects": _ball(state[0]),
                     "action": [float(step)],
                     "reasoning": None if step else "Move up.",
                     "replanned": not step,
@@ -70,3 +72,7 @@ def write_rollouts(folder: Path, episodes: Sequence[Sequence[float]]) -> None:
             frames.write_batch(pa.RecordBatch.from_pylist(moments, FRAMES))
     pq.write_table(pa.Table.from_pylist(rows, ROLLOUTS), folder / ROLLOUTS_FILE)
     pq.write_table(pa.Table.from_pylist(steps, STEPS), folder / STEPS_FILE)
+
+
+def _ball(height: float) -> list[dict[str, object]]:
+    return [{"name": "ball", "position": [0.0, 0.5, height]}]

@@ -74,3 +74,8 @@ def test_a_difference_turns_its_sign_with_its_operands() -> None:
     there, back = rate_difference((12, 20), (5, 30)), rate_difference((5, 30), (12, 20))
     assert back.value == pytest.approx(-there.value)
     assert back.interval == pytest.approx((-there.interval.high, -there.interval.low))
+
+
+def test_scores_between_failure_and_success_count_in_part() -> None:
+    assert wilson_interval(2.5, 10).low < wilson_interval(3, 10).low
+    assert wilson_interval(5.0, 10) == wilson_interval(5, 10)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dualvla_core.events.metrics import match_boundaries, total_agreement
+from dualvla_core.events.metrics import GEBDAnnotation, gebd_agreement, match_boundaries, total_agreement
 
 
 def test_each_annotated_boundary_takes_the_nearest_free_detection() -> None:
@@ -32,23 +32,31 @@ def test_nothing_anywhere_scores_zero() -> None:
     assert total_agreement([]).f1 == match_boundaries([], [], 1).f1 == 0
 
 
+def test_the_rater_a_video_agrees_with_best_counts() -> None:
+    truth = {"v": GEBDAnnotation(10.0, [[1.0, 5.0, 9.0], [5.0]], 0.8)}
+    assert gebd_agreement({"v": [5.2]}, truth, 0.05) == (1, 0, 0)
+    assert gebd_agreement({"v": [5.2]}, truth, 0.01) == (0, 1, 3)  # both raters score 0: the first counts
+
+
+def test_a_video_without_detections_misses_the_first_raters_boundaries() -> None:
+    truth = {"v": GEBDAnnotation(10.0, [[1.0, 5.0], [5.0]], 0.8)}
+    assert gebd_agreement({}, truth, 0.05) == (0, 0, 2)
+
+
+def test_videos_whose_raters_disagree_are_left_out() -> None:
+    truth = {"v": GEBDAnnotation(10.0, [[1.0]], 0.29), "w": GEBDAnnotation(10.0, [[1.0]], 0.3)}
+    assert gebd_agreement({"v": [1.0], "w": [1.0]}, truth, 0.05) == (1, 0, 0)
+
+
 def test_parity_with_the_gebd_benchmark(shared_data: Path) -> None:
     cases = json.loads((shared_data / "scorer_parity" / "gebd_f1.json").read_text())["cases"]
-    compared = 0
+    assert cases
     for case in cases:
-        videos = {name: truth for name, truth in case["gt"].items() if truth["f1_consis_avg"] >= 0.3}
-        if not videos or any(len(truth["substages_timestamps"]) != 1 for truth in videos.values()):
-            continue  # the benchmark's choice among several raters is not ours
+        truth = {
+            name: GEBDAnnotation(each["video_duration"], each["substages_timestamps"], each["f1_consis_avg"])
+            for name, each in case["gt"].items()
+        }
         for relative_distance, expected in case["result"].items():
-            total = total_agreement(
-                match_boundaries(
-                    case["pred"].get(name, []),
-                    truth["substages_timestamps"][0],
-                    float(relative_distance) * truth["video_duration"],
-                )
-                for name, truth in videos.items()
-            )
+            total = gebd_agreement(case["pred"], truth, float(relative_distance))
             found = {"f1": total.f1, "precision": total.precision, "recall": total.recall}
             assert found == pytest.approx(expected), case
-            compared += 1
-    assert compared

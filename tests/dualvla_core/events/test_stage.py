@@ -10,6 +10,7 @@ import pytest
 from dualvla_core.errors import ArtifactError, ConfigError
 from dualvla_core.events import EventsConfig, detect_event_boundaries
 from dualvla_core.events.stage import EncodedFrames
+from dualvla_core.pipeline_config import parse_override, resolve_config
 from dualvla_core.schemas import BOUNDARIES
 
 MakeImages = Callable[[np.ndarray], list[np.ndarray]]
@@ -38,7 +39,7 @@ def segment(make_segment: Callable[..., Path]) -> Path:
 def test_every_frame_gets_a_score_in_order(segment: Path, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     summary = detect_event_boundaries(
-        EventsConfig(), segment, tmp_path, lambda done, total: calls.append((done, total))
+        EventsConfig(), segment, tmp_path, progress=lambda done, total: calls.append((done, total))
     )
     table = pq.read_table(tmp_path / "boundaries.parquet")
     assert table.schema.equals(BOUNDARIES)
@@ -80,9 +81,9 @@ def test_an_unknown_camera_is_a_mistake_in_the_configuration(segment: Path, tmp_
         detect_event_boundaries(EventsConfig(camera="top"), segment, tmp_path)
 
 
-def test_an_unknown_detector_is_a_mistake_in_the_configuration(segment: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no event detector 'ddm'.*optical_flow"):
-        detect_event_boundaries(EventsConfig(detector="ddm"), segment, tmp_path)
+def test_an_unknown_detector_is_a_mistake_in_the_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"events.detector = 'ddm'.*'optical_flow'"):
+        resolve_config([parse_override("events.detector=ddm")])
 
 
 def test_a_broken_image_is_named() -> None:

@@ -15,8 +15,8 @@ from dualvla_core.schemas import KINEMATICS
 
 Digest = Callable[[pa.Table], str]
 
-# Digest of the output of stage version 1; when it changes, raise the stage's version in tasks/ and record it anew.
-GOLDEN = {"version": 1, "poses": "86a4843ac6010435", "joints": "8a5699164c5e6187"}
+# Digest of the output of stage version 2; when it changes, raise the stage's version in tasks/ and record it anew.
+GOLDEN = {"version": 2, "poses": "d6f18df2dde8fb53", "joints": "a1f3d9051623f67e"}
 
 NAN = pytest.approx(np.nan, nan_ok=True)
 
@@ -40,7 +40,8 @@ def test_poses_are_measured_in_metres_and_radians(make_segment: Callable[..., Pa
     assert table["linear_speed"].to_pylist() == [[NAN], [pytest.approx(50)], [pytest.approx(0)]]
     assert table["angular_speed"].to_pylist() == [[NAN], [pytest.approx(0)], [pytest.approx(turn * 10)]]
     assert table["joint_speed"].null_count == 3
-    assert table["acceleration"].to_pylist() == [[NAN], [pytest.approx(np.sqrt(25 + turn**2))], [NAN]]
+    assert table["acceleration"].to_pylist() == [[NAN], [pytest.approx(100 * np.sqrt(25 + turn**2))], [NAN]]
+    assert table["jerk"].to_pylist() == [[NAN]] * 3
     assert table["gripper_open"].to_pylist() == [[True], [False], [False]]
     assert table["gripper_flip"].to_pylist() == [False, True, False]
 
@@ -52,21 +53,32 @@ def test_without_poses_each_arm_is_measured_over_its_joints(make_segment: Callab
     assert table["linear_speed"].null_count == table["angular_speed"].null_count == 3
     assert table["joint_speed"].to_pylist() == [[NAN, NAN], [5, 0], [0, 1]]
     assert table["acceleration"].to_pylist() == [[NAN, NAN], [5, 1], [NAN, NAN]]
+    assert table["jerk"].to_pylist() == [[NAN, NAN]] * 3
     assert table["gripper_open"].null_count == 3
     assert not any(table["gripper_flip"].to_pylist())
 
 
 def test_joints_do_not_wrap(make_segment: Callable[..., Path], tmp_path: Path) -> None:
     joints = _poses([0, 0, 0, 0], [0, 0, 0, 0], [10, 0, 0, 0])
-    table = _compute(make_segment([{"trajectory": joints}], space="joints"), tmp_path)
+    table = _compute(make_segment([{"trajectory": joints, "fps": 1.0}], space="joints"), tmp_path)
     assert table["acceleration"].to_pylist()[1] == [10, 0]
 
 
-def test_irregular_timestamps_count_for_speeds(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_motion_through_the_pole_is_no_jump(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    poses = np.zeros((5, 6))
+    poses[:, 3:] = [[0, p, 0] if p <= np.pi / 2 else [np.pi, np.pi - p, np.pi] for p in np.linspace(1.4, 1.8, 5)]
+    table = _compute(make_segment([{"trajectory": poses, "fps": 1.0}]), tmp_path)
+    assert table["acceleration"].to_pylist()[1:4] == [[pytest.approx(0, abs=1e-12)]] * 3
+    assert table["angular_speed"].to_pylist()[1:] == [[pytest.approx(0.1)]] * 4
+
+
+def test_irregular_timestamps_count(make_segment: Callable[..., Path], tmp_path: Path) -> None:
     poses = np.zeros((3, 6))
     poses[:, 0] = [0, 1, 2]
     segment = make_segment([{"trajectory": poses, "timestamps": np.array([0, 0.5, 2.5])}])
-    assert _compute(segment, tmp_path)["linear_speed"].to_pylist() == [[NAN], [2], [0.5]]
+    table = _compute(segment, tmp_path)
+    assert table["linear_speed"].to_pylist() == [[NAN], [2], [0.5]]
+    assert table["acceleration"].to_pylist() == [[NAN], [1.5 / 1.25], [NAN]]
 
 
 def test_hysteresis_and_threshold_are_passed_on(make_segment: Callable[..., Path], tmp_path: Path) -> None:
@@ -76,6 +88,8 @@ def test_hysteresis_and_threshold_are_passed_on(make_segment: Callable[..., Path
     assert flips == [False, False, True, False]
     flips = _compute(segment, tmp_path, gripper_threshold=0.3)["gripper_flip"].to_pylist()
     assert flips == [False, True, False, False]
+    flips = _compute(segment, tmp_path, flip_both_sides=True)["gripper_flip"].to_pylist()
+    assert flips == [True, True, True, True]
 
 
 def test_standardise_is_passed_on(make_segment: Callable[..., Path], tmp_path: Path) -> None:

@@ -67,6 +67,15 @@ def test_the_plain_turn_lacks_only_the_reasoning(collator: Callable[..., RobotCo
         assert torch.equal(getattr(silent.plain, name), getattr(silent, name))
 
 
+def test_reasoning_that_was_not_kept_is_read_but_not_learnt(
+    collator: Callable[..., RobotCollator], frame: Frames
+) -> None:
+    learnt, context = collator()([frame(), frame(keep=False)], generator()).labels
+    assert (learnt != IGNORED).sum() > (context != IGNORED).sum() == 3 + 1  # queries and the end
+    both = collator()([frame(), frame(keep=False)], generator()).input_ids
+    assert torch.equal(both[0], both[1])
+
+
 def test_a_batch_moves_as_a_whole(collator: Callable[..., RobotCollator], frame: Frames, config: ModelConfig) -> None:
     blind = config.model_copy(update={"use_state": False})
     moved = collator(blind, augmentation=AugmentationConfig())([frame(state=None)], generator()).to("meta")

@@ -43,3 +43,15 @@ def test_a_blind_policy_acts_alike_whatever_there_is_to_see(policy: DualVLA) -> 
 def test_a_missing_camera_is_named(policy: DualVLA) -> None:
     with pytest.raises(PolicyError, match="camera 'wrist', the observation has \\['front'\\]"):
         ModelPolicy(policy).act(observation("front"), "Open the drawer.")
+
+
+def test_an_answer_does_not_depend_on_its_batch(policy: DualVLA) -> None:
+    answering = ModelPolicy(policy)
+    pictures = [np.full((48, 48, 3), level, np.uint8) for level in (10, 90, 200)]
+    questions = ["Open?", "What colour is the door?", "Which of the two is it, and why?"]
+    together = answering.answer([[each, pictures[0]] for each in pictures], questions, 5)
+    alone = [
+        answering.answer([[each, pictures[0]]], [text], 5)[0] for each, text in zip(pictures, questions, strict=True)
+    ]
+    assert together == alone
+    assert len(together) == 3

@@ -4,7 +4,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from dualvla_core.models import ModelConfig, PromptError
-from dualvla_core.models.prompts import IGNORED, Prompts, Sample, parse_reasoning, render_reasoning
+from dualvla_core.models.prompts import IGNORED, Prompts, Sample
 from dualvla_core.models.tokenizer import train_tokenizer
 
 QUERIES = "<action_0><action_1><action_2>"
@@ -38,6 +38,15 @@ def test_reasoning_comes_before_the_queries_and_is_supervised(
     assert sum(sample.query_mask) == 3
 
 
+def test_reasoning_can_be_context_without_loss(prompts: Prompts, tokenizer: PreTrainedTokenizerFast) -> None:
+    learnt = prompts.robot_turn("Open it.", images=1, reasoning="subtask: Pull.")
+    context = prompts.robot_turn("Open it.", images=1, reasoning="subtask: Pull.", context=True)
+    assert (context.input_ids, context.query_mask) == (learnt.input_ids, learnt.query_mask)
+    assert text_of(tokenizer, context, supervised=True) == f"{QUERIES}<eos>"
+    assert len(context.labels) == len(context.input_ids)
+    assert prompts.robot_turn("Open it.", images=1, context=True) == prompts.robot_turn("Open it.", images=1)
+
+
 def test_labels_name_the_token_they_stand_at(prompts: Prompts) -> None:
     sample = prompts.robot_turn("Open it.", images=1, reasoning="subtask: Pull.")
     pairs = zip(sample.input_ids, sample.labels, strict=True)
@@ -65,19 +74,6 @@ def test_special_tokens_inside_a_text_are_not_obeyed(prompts: Prompts) -> None:
     for token in (prompts.queries[0], prompts.image, prompts.end):
         assert sample.input_ids.count(token) == plain.input_ids.count(token)
     assert prompts.decode(sample.input_ids) == "<action_0><image><eos>"
-
-
-def test_reasoning_round_trip() -> None:
-    pieces = (("plan", "Go: then pull."), ("subtask", "Pull the\n handle."))
-    text = render_reasoning(pieces)
-    assert text == "plan: Go: then pull.\nsubtask: Pull the handle."
-    assert parse_reasoning(text) == (("plan", "Go: then pull."), ("subtask", "Pull the handle."))
-    assert render_reasoning(()) == ""
-    assert parse_reasoning("") == ()
-
-
-def test_a_generated_line_without_style_is_kept() -> None:
-    assert parse_reasoning("Pull now.\nmotion: Back.") == (("", "Pull now."), ("motion", "Back."))
 
 
 def test_a_text_of_exactly_the_limit_fits(prompts: Prompts) -> None:

@@ -18,7 +18,7 @@ def random_evidence() -> Callable[..., SegmentEvidence]:
 
     def make(lengths: Sequence[int], names: Sequence[str] | None = None, fps: float = 10.0) -> SegmentEvidence:
         names = [f"episode-{index}" for index in range(len(lengths))] if names is None else names
-        scores, accelerations, flips, reasoning = [], [], [], []
+        scores, accelerations, flips, states, reasoning = [], [], [], [], []
         for name, length in zip(names, lengths, strict=True):
             rng = np.random.default_rng([ord(letter) for letter in name])
             acceleration = rng.random((length, 2))
@@ -26,6 +26,7 @@ def random_evidence() -> Callable[..., SegmentEvidence]:
             scores.append(rng.random(length).astype(np.float32))
             accelerations.append(acceleration)
             flips.append(rng.random(length) < 0.1)
+            states += [[bool(state)] for state in np.cumsum(flips[-1]) % 2]
             reasoning += [[{"style": "plan", "content": f"move it  {index}"}] for index in range(length)]
         return SegmentEvidence(
             episodes=list(names),
@@ -34,6 +35,7 @@ def random_evidence() -> Callable[..., SegmentEvidence]:
             scores=np.concatenate(scores),
             acceleration=np.concatenate(accelerations),
             gripper_flip=np.concatenate(flips),
+            gripper_open=pa.array(states, pa.list_(pa.bool_())),
             reasoning=pa.array(reasoning, REASONING),
         )
 

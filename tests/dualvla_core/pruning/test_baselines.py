@@ -59,6 +59,12 @@ def test_the_draw_depends_on_seed_and_episode_only() -> None:
     assert draw() != draw(episode="b")
 
 
+def test_a_forced_first_frame_is_never_left_to_the_draw() -> None:
+    for seed in range(20):
+        drawn = RULES["random"](_evidence("000000", "000000", keep_first_frame=True, seed=seed))
+        assert np.flatnonzero(drawn).tolist() == [0]
+
+
 def test_the_draw_is_even() -> None:
     counts = np.sum([RULES["random"](_evidence("11000", "11000", seed=seed)) for seed in range(1000)], axis=0)
     assert counts.sum() == 2000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dualvla_core.events.config import Span
 from dualvla_core.pruning import decide as sentences
-from dualvla_core.pruning.config import PruningConfig, Rule
+from dualvla_core.pruning.config import PruningConfig, Rule, SceneLabel
 from dualvla_core.pruning.decide import SegmentEvidence, decide, reasoning_words
 from dualvla_core.schemas import DECISIONS, REASONING
 
@@ -31,6 +31,7 @@ def evidence() -> SegmentEvidence:
         scores=np.array([0, 0.25, 0.75, 0.25, 0, 0.25, 0.5, 0], np.float32),
         acceleration=np.array([[NAN], [3], [1], [4], [3], [0.5], [0.5], [NAN]]),
         gripper_flip=np.array([0, 0, 0, 0, 0, 1, 0, 0], np.bool_),
+        gripper_open=pa.array([[True]] * 5 + [[False]] * 3),
         reasoning=pa.array([[{"style": "plan", "content": "go on"}]] * 7 + [None], REASONING),
     )
 
@@ -65,6 +66,8 @@ def test_the_numbers_behind_the_verdict(evidence: SegmentEvidence) -> None:
     assert table["acceleration"].to_pylist() == [None, 3, 1, 4, 3, 0.5, 0.5, None]
     assert table["acceleration_mean"].to_pylist() == [None] + [2] * 6 + [None]
     assert table["gripper_flip"].to_pylist() == [False] * 5 + [True] + [False] * 2
+    assert table["gripper_before"].to_pylist() == [None] + [[True]] * 5 + [[False]] * 2
+    assert table["gripper_after"].to_pylist() == [[True]] * 5 + [[False]] * 3
     assert table["has_reasoning"].to_pylist() == [True] * 7 + [False]
     assert table["reasoning_words"].to_pylist() == [2] * 7 + [0]
 
@@ -73,6 +76,38 @@ def test_without_a_boundary_there_is_no_distance_and_nothing_is_kept(evidence: S
     table = _decide(evidence, boundary_threshold=0.9)
     assert table["boundary_distance"].null_count == 8
     assert not any(table["keep"].to_pylist())
+
+
+def test_gripper_states_do_not_come_from_another_episode(evidence: SegmentEvidence) -> None:
+    table = _decide(evidence._replace(episodes=["a", "b"], lengths=np.array([5, 3]), fps=np.array([1.0, 1.0])))
+    assert table["gripper_before"].to_pylist() == [None] + [[True]] * 4 + [None] + [[False]] * 2
+
+
+def test_without_gripper_there_is_no_gripper_state(evidence: SegmentEvidence) -> None:
+    table = _decide(evidence._replace(gripper_open=pa.nulls(8, pa.list_(pa.bool_()))))
+    assert table["gripper_before"].null_count == table["gripper_after"].null_count == 8
+
+
+def test_the_counterfactual_by_hand(evidence: SegmentEvidence) -> None:
+    # peaks of 0.75 at 2 and 0.5 at 6, each reaching one frame; the action label is 1 at 1, 3, 4 and 5
+    expected = {
+        "dual": [None, 0.75, None, 0.75, None, 0.5, None, None],
+        "scene_only": [None, 0.75, 0.75, 0.75, None, 0.5, 0.5, 0.5],
+        "action_only": [None, 1, None, 1, 1, 1, None, None],
+        "none": [1] * 8,
+        "random": [None] * 8,
+        "uniform": [None] * 8,
+    }
+    assert {rule: _decide(evidence, rule=rule)["kept_up_to"].to_pylist() for rule in RULES} == expected
+    first = _decide(evidence, keep_first_frame=True)["kept_up_to"].to_pylist()
+    assert first == [1, *expected["dual"][1:]]
+
+
+def test_the_score_itself_can_be_the_scene_label(evidence: SegmentEvidence) -> None:
+    table = _decide(evidence, scene_label="score", boundary_threshold=0.25)
+    assert table["scene_label"].to_pylist() == [False, True, True, True, False, True, True, False]
+    assert table["kept_up_to"].to_pylist() == [None, 0.25, None, 0.25, 0, 0.25, None, None]
+    assert table["boundary_distance"].to_pylist() == [2, 1, 0, 1, 2, 1, 0, 1]
 
 
 def test_scope_and_tolerance_are_lengths_of_time(evidence: SegmentEvidence) -> None:
@@ -122,7 +157,7 @@ lengths = st.lists(st.integers(1, 30), min_size=1, max_size=5)
 
 
 @given(lengths, st.sampled_from(RULES), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_no_frame_is_lost_and_every_verdict_is_told(
     random_evidence: Make, lengths: list[int], rule: Rule, keep_first_frame: bool
 ) -> None:
@@ -136,15 +171,44 @@ def test_no_frame_is_lost_and_every_verdict_is_told(
     assert [rule.startswith("kept: ") for rule in table["rule"].to_pylist()] == table["keep"].to_pylist()
 
 
+@given(lengths, st.sampled_from(["dual", "scene_only", "action_only", "none"]), st.sampled_from(["peaks", "score"]))
+@settings(max_examples=60, deadline=None)
+def test_the_counterfactual_is_what_another_threshold_does(
+    random_evidence: Make, lengths: list[int], rule: Rule, scene_label: SceneLabel
+) -> None:
+    evidence = random_evidence(lengths)
+    told = decide(PruningConfig(rule=rule, scene_label=scene_label), evidence)["kept_up_to"].to_numpy()
+    for threshold in (0.0, 0.3, 0.5, 0.77, 1.0):
+        table = decide(PruningConfig(rule=rule, scene_label=scene_label, boundary_threshold=threshold), evidence)
+        assert (table["keep"].to_numpy() == (told >= np.float32(threshold))).all()  # NaN compares false
+
+
 @given(lengths, st.sampled_from(RULES))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_deciding_twice_decides_the_same(random_evidence: Make, lengths: list[int], rule: Rule) -> None:
     evidence = random_evidence(lengths)
     assert decide(PruningConfig(rule=rule), evidence).equals(decide(PruningConfig(rule=rule), evidence))
 
 
+@given(lengths, st.sampled_from(RULES), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_pruning_what_is_pruned_changes_nothing(
+    random_evidence: Make, lengths: list[int], rule: Rule, keep_first_frame: bool
+) -> None:
+    params = PruningConfig(rule=rule, keep_first_frame=keep_first_frame)
+    evidence = random_evidence(lengths)
+    once = decide(params, evidence)
+    keep = once["keep"].combine_chunks()
+    pruned = evidence.reasoning.take(pa.array(np.arange(len(keep)), mask=~keep.to_numpy(zero_copy_only=False)))
+    twice = decide(params, evidence._replace(reasoning=pruned))
+    said = ["has_reasoning", "reasoning_words"]
+    assert twice.drop_columns(said).equals(once.drop_columns(said))
+    words, still = (table["reasoning_words"].to_numpy() for table in (once, twice))
+    assert (still == np.where(keep.to_numpy(zero_copy_only=False), words, 0)).all()
+
+
 @given(lengths, st.sampled_from(RULES), st.randoms(use_true_random=False))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_the_order_of_episodes_changes_nothing(random_evidence: Make, lengths: list[int], rule: Rule, shuffler) -> None:  # type: ignore[no-untyped-def]
     named = [(f"episode-{index}", length) for index, length in enumerate(lengths)]
     shuffled = list(named)
@@ -162,7 +226,7 @@ def test_the_order_of_episodes_changes_nothing(random_evidence: Make, lengths: l
 
 
 @given(lengths, st.booleans(), st.integers(0, 99))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_baselines_match_the_dual_rule_trajectory_by_trajectory(
     random_evidence: Make, lengths: list[int], keep_first_frame: bool, seed: int
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from dualvla_core.pruning import explain_frame
+from dualvla_core.pruning.decide import DROPPED_BY_CHANCE, DROPPED_EVENLY
 
 KEPT: dict[str, Any] = {
     "episode": "0123456789abcdef",
@@ -18,7 +19,10 @@ KEPT: dict[str, Any] = {
     "boundary_distance": 2,
     "acceleration": 0.012,
     "acceleration_mean": 0.008,
+    "kept_up_to": 0.7126,
     "gripper_flip": False,
+    "gripper_before": [True],
+    "gripper_after": [True],
     "has_reasoning": True,
     "reasoning_words": 12,
 }
@@ -27,9 +31,9 @@ KEPT: dict[str, Any] = {
 def test_a_kept_frame() -> None:
     assert explain_frame(KEPT) == (
         "Frame 37 of episode 0123456789ab keeps its reasoning of 12 words. Its boundary score is 0.71 and the nearest "
-        "event boundary (threshold 0.50) is 2 frames away: scene label 1. Its acceleration is 0.012 per frame² against "
+        "event boundary (threshold 0.50) is 2 frames away: scene label 1. Its acceleration is 0.012 per s² against "
         "a mean of 0.008, 1.50 times the mean, and the gripper stays as it was: action label 1. Rule: kept: event "
-        "boundary and acceleration."
+        "boundary and acceleration. It is kept at boundary thresholds up to 0.712."
     )
 
 
@@ -44,7 +48,20 @@ def test_a_kept_frame() -> None:
         ({"boundary_distance": 1}, "is 1 frame away"),
         ({"acceleration": None, "acceleration_mean": None}, "Its acceleration is undefined"),
         ({"acceleration": 0.0, "acceleration_mean": 0.0}, "against a mean of 0, and the gripper"),
-        ({"gripper_flip": True}, "the gripper changes state here"),
+        ({"gripper_flip": True, "gripper_after": [False]}, "the gripper closes here"),
+        ({"gripper_flip": True, "gripper_before": [False]}, "the gripper opens here"),
+        (
+            {"gripper_flip": True, "gripper_before": [True, False, True], "gripper_after": [False, False, False]},
+            "gripper 0 closes and gripper 2 closes here",
+        ),
+        ({"gripper_flip": True}, "the gripper is about to change state: action"),
+        ({"gripper_flip": True, "gripper_before": None}, "the gripper is about to change state: action"),
+        ({"keep": False}, "It would be kept at boundary thresholds up to 0.712."),
+        ({"keep": False, "kept_up_to": None}, "No boundary threshold would keep it."),
+        ({"kept_up_to": 1.0}, "It is kept at every boundary threshold."),
+        ({"kept_up_to": None}, "That was a draw, which no threshold decides."),
+        ({"keep": False, "kept_up_to": None, "rule": DROPPED_BY_CHANCE}, "That was a draw"),
+        ({"keep": False, "kept_up_to": None, "rule": DROPPED_EVENLY}, "That was a draw"),
         ({"action_label": False}, "action label 0."),
     ],
 )

@@ -49,6 +49,17 @@ def test_each_arm_is_held_against_its_own_mean_and_one_is_enough() -> None:
     assert_array_equal(labels.mean, [NAN, 40, 2, 2, NAN])
 
 
+def test_a_single_defined_frame_is_its_own_mean() -> None:
+    labels = _labels([[NAN], [2], [NAN]])
+    assert not labels.label.any()
+    assert labels.mean[1] == 2
+
+
+def test_the_decisive_arm_does_not_depend_on_the_unit() -> None:
+    labels = _labels([[NAN, NAN], [0.01, 0.08], [0.04, 0.02], [0.01, 0.02], [NAN, NAN]])
+    assert_array_equal(labels.acceleration, [NAN, 0.08, 0.04, 0.01, NAN])
+
+
 def test_an_arm_that_never_moves_decides_nothing() -> None:
     labels = _labels([[NAN, NAN], [0, 1], [0, 3], [NAN, NAN]])
     assert labels.label.tolist() == [False, False, True, False]

@@ -30,7 +30,7 @@ def _tables(source: CuratedSegment, segment: Segment) -> EpisodeTables:
 def test_pose_space_has_score_acceleration_and_gripper(make_curated: MakeCurated) -> None:
     score, acceleration, gripper = _panels(make_curated([EPISODE]))
     assert (score.title, acceleration.title, gripper.title) == ("Boundary score", "Acceleration", "Gripper opening")
-    assert acceleration.unit == "m and rad per frame²"
+    assert acceleration.unit == "m and rad per s²"
     assert score.note == "dashed: threshold 0.50; 1 picked"
     assert gripper.note == "1 transition"
 
@@ -62,7 +62,7 @@ def test_the_gripper_moves_between_the_edges_at_its_flip(make_curated: MakeCurat
 def test_joint_space_has_a_panel_per_arm_and_no_gripper_where_there_is_none(make_curated: MakeCurated) -> None:
     panels = _panels(make_curated([EPISODE], space="joints", gripper=False))
     assert [panel.title for panel in panels] == ["Boundary score", "Acceleration, left", "Acceleration, right"]
-    assert panels[1].unit == "rad per frame²"
+    assert panels[1].unit == "rad per s²"
 
 
 def test_two_grippers_are_told_apart(make_curated: MakeCurated) -> None:

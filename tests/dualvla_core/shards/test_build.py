@@ -3,22 +3,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dualvla_core.episodes.segment import Segment
 from dualvla_core.errors import ArtifactError
-from dualvla_core.schemas import EPISODES, robot_shard_schema
+from dualvla_core.schemas import EPISODES, MOMENTS, robot_shard_schema
 from dualvla_core.shards import ShardsConfig, build_shard
+from tests.dualvla_core.conftest import SyntheticEpisode, write_segment
+from tests.dualvla_core.shards.conftest import write_decisions
 
 Digest = Callable[[pa.Table], str]
 
-# Digest of the output of stage version 1 (images aside); when it changes, raise the stage's version in tasks/ and
+# Digest of the output of stage version 2 (images aside); when it changes, raise the stage's version in tasks/ and
 # record it anew.
-GOLDEN = {"version": 1, "digest": "f68172a32f43cd88"}
+GOLDEN = {"version": 2, "digest": "f68172a32f43cd88"}
 
 
 def _episodes() -> list[dict[str, object]]:
@@ -49,6 +54,41 @@ def test_reasoning_is_null_where_it_was_not_kept(make_shard: Callable[..., Path]
     assert shard["reasoning"].to_pylist() == [kept.get(index) for index in range(8)]
 
 
+def test_pruned_reasoning_can_stay_as_context(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    make_shard(_episodes(), keep=lambda index: index == 2)
+    output = tmp_path / "context"
+    output.mkdir()
+    summary = build_shard(
+        ShardsConfig(pruned_reasoning="context"), tmp_path / "shard-segment", tmp_path / "shard-decisions", output
+    )
+    segment = pa.ipc.open_file(str(tmp_path / "shard-segment" / "frames.arrow")).read_all()
+    assert _table(output)["reasoning"].equals(segment["reasoning"])
+    assert _table(output)["keep"].to_pylist() == [index == 2 for length in (8, 3, 1) for index in range(length)]
+    assert summary["frames_with_reasoning"] == 2
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+    variant=st.sampled_from(["removed", "context"]),
+)
+@settings(max_examples=15, deadline=None)
+def test_no_frame_and_no_action_is_lost_and_their_order_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int, variant: Literal["removed", "context"]
+) -> None:
+    folder = tmp_path_factory.mktemp("property")
+    rng = np.random.default_rng(seed)
+    episodes = [SyntheticEpisode(rng.random((n, 6)), reasoning=[f"say {k}" for k in range(n)]) for n in lengths]
+    segment = write_segment(folder / "segment", episodes, "pose", ["front"])
+    keep = rng.random(9) < 0.5
+    decisions = write_decisions(folder / "decisions", segment, lambda index: bool(keep[index]))
+    build_shard(ShardsConfig(pruned_reasoning=variant), segment, decisions, folder)
+    before = pa.ipc.open_file(str(segment / "frames.arrow")).read_all()
+    after = _table(folder)
+    untouched = [name for name in before.column_names if name != "reasoning"]
+    assert after.select(untouched).equals(before.select(untouched))
+
+
 def test_the_index_and_embodiment_come_along(make_shard: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_shard(_episodes())
     segment = Segment(tmp_path / "shard-segment")
@@ -76,6 +116,15 @@ def test_the_summary_counts(make_shard: Callable[..., Path], tmp_path: Path) -> 
     assert summary == {"episodes": 3, "frames": 12, "frames_with_reasoning": 4 + 2 + 1}
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert (output / "shard.arrow").read_bytes() == (tmp_path / "shard" / "shard.arrow").read_bytes()
+
+
+def test_moments_come_along(make_shard: Callable[..., Path]) -> None:
+    folder = make_shard(_episodes())
+    moments = pq.read_table(folder / "moments.parquet")
+    assert moments.schema.equals(MOMENTS)
+    assert moments["episode"].equals(pq.read_table(folder / "episodes.parquet")["episode"])
+    actions = np.array(_table(folder).slice(8, 3)["action"].to_pylist())
+    np.testing.assert_allclose(moments["action"][1]["mean"].as_py(), actions.mean(axis=0))
 
 
 def test_decisions_about_another_segment_are_refused(

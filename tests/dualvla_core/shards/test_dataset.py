@@ -98,6 +98,44 @@ def test_a_dataset_travels_to_workers_without_its_data(shards: list[Path]) -> No
     assert copy[8].actions.shape == (4, 3)
 
 
+def test_only_chosen_episodes_are_visited_each_once(shards: list[Path]) -> None:
+    dataset = ShardDataset([*shards, shards[0]], episodes=["c", "b", "nowhere"])
+    keys = [(dataset[index].episode, dataset[index].frame_index) for index in range(len(dataset))]
+    assert keys == [("b", 0), ("b", 1), ("c", 0), ("c", 1), ("c", 2), ("c", 3)]
+    assert len(ShardDataset([*shards, shards[0]])) == 9 + 5
+    assert len(pickle.loads(pickle.dumps(dataset))) == 6
+
+
+def test_few_episodes_are_held_open(shards: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    monkeypatch.setattr("dualvla_core.shards.dataset._OPEN_EPISODES", 2)
+    monkeypatch.setattr(ShardDataset, "_opened", _counting(ShardDataset._opened, opened))
+    dataset = ShardDataset(shards)
+    for index in (0, 1, 3, 2, 5, 4, 8):  # a a b a c b c
+        assert dataset[index].frame_index == [0, 1, 2, 0, 1, 0, 1, 2, 3][index]
+    assert opened == [0, 1, 2, 1]
+
+
+def _counting(
+    original: Callable[[ShardDataset, int], object], opened: list[int]
+) -> Callable[[ShardDataset, int], object]:
+    def count(dataset: ShardDataset, number: int) -> object:
+        opened.append(number)
+        return original(dataset, number)
+
+    return count
+
+
+def test_moments_are_those_of_the_visited_frames(shards: list[Path]) -> None:
+    dataset = ShardDataset(shards, action_chunk=1, episodes=["a", "c"])
+    actions = np.concatenate([dataset[index].actions for index in range(7)])
+    found = dataset.moments()["test_pose"]
+    np.testing.assert_allclose(found["action"].mean, actions.mean(axis=0))
+    np.testing.assert_allclose(found["action"].std, actions.std(axis=0))
+    assert found["action"].frames.tolist() == [7, 7, 7]
+    assert found["state"].maximum.tolist() == [0.75, 0, 0, 0, 0, 0, 1]
+
+
 def test_demonstrations_without_actions_can_be_read(make_shard: Callable[..., Path]) -> None:
     shard = make_shard([{"trajectory": np.zeros((2, 6))}])
     batch = pa.ipc.open_file(str(shard / "shard.arrow")).get_batch(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Environment, Observation
+from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Environment, Observation, Vector
 from infra.harness.metaworld_benchmark import MetaWorldBenchmark
 
 SOLVED_AFTER = 9
@@ -41,11 +41,15 @@ class FakeEnvironment:
 
     def observe(self) -> Observation:
         images = {camera: np.full((32, 32, 3), self._steps, np.uint8) for camera in (THIRD_PERSON, WRIST)}
-        return Observation(images=images, state=self.state, objects={}, success=self.success)
+        return Observation(images=images, state=self.state, objects=self.objects, success=self.success)
 
     @property
     def state(self) -> Action:
         return np.array([self._seed, self._steps, 0.1], np.float32)
+
+    @property
+    def objects(self) -> dict[str, Vector]:
+        return {"gripper": np.array([0.0, self._steps, 0.0])}
 
     @property
     def success(self) -> bool:

@@ -86,7 +86,10 @@ def test_an_episode_ends_at_success_within_a_chunk(benchmark: FakeBenchmark, tmp
     result = anyio.run(benchmark.get_result)
     assert result == {"success": True, "steps": 9, "instruction": instruction_of("reach", 6)}
     assert len(recorder.rows) == 10
-    assert recorder.rows[-1] == {"state": pytest.approx([6, 9, 0.1])}
+    assert recorder.rows[-1] == {
+        "state": pytest.approx([6, 9, 0.1]),
+        "objects": [{"name": "gripper", "position": [0.0, 9.0, 0.0]}],
+    }
     with pa.ipc.open_file(str(tmp_path / "frames" / "episode.arrow")) as file:
         kept = file.read_all().to_pylist()
     assert [row["step"] for row in kept] == [0, 7, 9]

@@ -20,7 +20,7 @@ from dualvla_core.evaluation.tables import ANSWERS, FRAMES, ROLLOUTS, STEPS
 from dualvla_core.report.context import TrainedPolicy
 from dualvla_core.report.model import StageNode
 from dualvla_core.training.config import TrainingConfig
-from dualvla_core.vla_score.stage import VERDICTS
+from dualvla_core.vla_score.recorded import VERDICTS
 
 MakePolicy = Callable[..., TrainedPolicy]
 STEPS_PLAYED = 12
@@ -82,7 +82,8 @@ def write_verdicts(folder: Path, policy_type: str, outcomes: Mapping[str, str]) 
             "task": task,
             "seed": number,
             "policy_type": policy_type,
-            "judge": "rule",
+            "trajectory": f"t{number}",
+            "judge": "rules",
             "success": letter == "S",
             "action": 8,
             "intention": 6,
@@ -90,6 +91,10 @@ def write_verdicts(folder: Path, policy_type: str, outcomes: Mapping[str, str]) 
             "alignment": 2 if reasons else None,
             "thought": "",
             "score": 0.25 if letter == "S" else 0.0,
+            "evidence": [],
+            "repeats": [],
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
         }
         for number, (task, letter) in enumerate((task, letter) for task, each in outcomes.items() for letter in each)
     ]
@@ -101,12 +106,13 @@ def write_answers(folder: Path, right: Mapping[str, tuple[int, int]]) -> None:
     folder.mkdir(parents=True)
     rows = [
         {
-            "sample": f"{name}{number}",
+            "index": f"{name}{number}",
+            "item": f"{name}{number}",
             "category": name,
             "question": "What is it?",
             "expected": "a cube",
             "answer": "a cube" if number < correct else "a ball",
-            "correct": number < correct,
+            "score": float(number < correct),
         }
         for name, (correct, total) in right.items()
         for number in range(total)

@@ -1,0 +1,189 @@
+"""Reading training samples in random order, side by side with litdata and with nothing but JPEG decoding.
+
+    python benchmarks/loader.py [--samples 3000] [--seconds 10]
+
+Every program delivers batches of 64 RGB images of 256 x 256 with their 16 actions, in an exact or (litdata) its own
+shuffle, from the same images. litdata runs in an environment of its own, which the benchmark makes once.
+The programs take turns, so that a busy machine slows them all; times are processor seconds, best of the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dualvla_core.episodes.embodiment import Arm, Embodiment, SignalSlice
+from dualvla_core.episodes.segment import SegmentWriter
+from dualvla_core.schemas import DECISIONS, frames_schema
+from dualvla_core.shards import BatchSampler, SampleOrder, ShardDataset, ShardsConfig, build_shard
+
+LITDATA = "litdata==0.2.76"
+SIZE, FRAMES, BATCH, CHUNK, WIDTH = 256, 150, 64, 16, 7
+ROBOT = Embodiment(
+    name="benchmark",
+    description="seven joints",
+    robot_types=("benchmark",),
+    relative_actions=True,
+    arms=(Arm(name="arm", joints=SignalSlice(column="observation.state", start=0, stop=WIDTH)),),
+)
+
+LITDATA_WRITE = """
+import sys, pyarrow as pa, numpy as np
+from litdata import optimize
+table = pa.ipc.open_file(sys.argv[1]).read_all()
+images, actions = table["image.front"], np.array(table["action"].to_pylist(), np.float32)
+def sample(index):
+    rows = np.arange(index, index + 16).clip(max=len(actions) - 1)
+    return {"image": images[index].as_py(), "actions": actions[rows]}
+if __name__ == "__main__":
+    optimize(fn=sample, inputs=list(range(len(actions))), output_dir=sys.argv[2], chunk_bytes="64MB", num_workers=1)
+"""
+
+LITDATA_READ = """
+import sys, time, json, numpy as np, cv2
+from litdata import StreamingDataset, StreamingDataLoader
+cv2.setNumThreads(1)
+class Frames(StreamingDataset):
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        image = cv2.imdecode(np.frombuffer(sample["image"], np.uint8), cv2.IMREAD_COLOR_RGB)
+        return image, sample["actions"]
+loader = StreamingDataLoader(Frames(sys.argv[1], shuffle=True), batch_size=64, num_workers=0)
+def batches():
+    while True:
+        yield from loader
+done, stream = 0, batches()
+next(stream)
+wall, cpu = time.perf_counter(), time.process_time()
+while time.perf_counter() - wall < float(sys.argv[2]):
+    done += len(next(stream)[0])
+print(json.dumps([done / (time.process_time() - cpu), done / (time.perf_counter() - wall)]))
+"""
+
+
+def images(count: int) -> Iterator[bytes]:
+    """JPEG images of quality 95 whose content is about as hard to decode as a camera's."""
+    rng = np.random.default_rng(0)
+    ground = cv2.GaussianBlur(rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8), (0, 0), 2)
+    for index in range(count):
+        shown = np.roll(ground, index, axis=1)
+        cv2.circle(shown, (index * 3 % SIZE, 128), 30, (200, 80, 40), -1)
+        noisy = np.clip(shown + rng.normal(0, 4, shown.shape), 0, 255).astype(np.uint8)
+        yield cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def write_shard(folder: Path, samples: int) -> Path:
+    """A shard as the pipeline writes it, of episodes with one camera."""
+    segment, decisions, shard = (folder / name for name in ("segment", "decisions", "shard"))
+    for each in (segment, decisions, shard):
+        each.mkdir()
+    rows: list[dict[str, object]] = []
+    encoded = images(samples)
+    with SegmentWriter(segment, ROBOT, ["front"]) as writer:
+        for number in range(samples // FRAMES):
+            motion = np.random.default_rng(number).normal(size=(FRAMES, WIDTH)).astype(np.float32).tolist()
+            keys = [{"episode": f"episode-{number:05d}", "frame_index": frame} for frame in range(FRAMES)]
+            frames = [
+                {**key, "timestamp": key["frame_index"] / 30, "state": row, "action": row, "joints": row}
+                | {"instruction": "push the block", "image.front": next(encoded)}
+                for key, row in zip(keys, motion, strict=True)
+            ]
+            writer.append(pa.RecordBatch.from_pylist(frames, frames_schema(["front"])), 30.0)
+            verdict = dict.fromkeys(("keep", "scene_label", "action_label", "gripper_flip", "has_reasoning"), False)
+            numbers = {"boundary_score": 0.0, "boundary_threshold": 0.5, "reasoning_words": 0}
+            rows += [{**key, **verdict, **numbers, "rule": "dropped: steady motion"} for key in keys]
+    pq.write_table(pa.Table.from_pylist(rows, DECISIONS), decisions / "decisions.parquet")
+    build_shard(ShardsConfig(), segment, decisions, shard)
+    return shard
+
+
+def measured(batches: Iterator[int], seconds: float) -> tuple[float, float]:
+    """Samples per processor second and per second; the first batch warms up."""
+    next(batches)
+    done, wall, cpu = 0, time.perf_counter(), time.process_time()
+    while time.perf_counter() - wall < seconds:
+        done += next(batches)
+    return done / (time.process_time() - cpu), done / (time.perf_counter() - wall)
+
+
+def decode_only(shard: Path) -> Iterator[int]:
+    """The floor: the same images, held in memory, decoded in random order and nothing else."""
+    column = pa.ipc.open_file(str(shard / "shard.arrow")).read_all()["image.front"]
+    encoded = [np.frombuffer(image.as_buffer(), np.uint8) for image in column]
+    rng = np.random.default_rng(0)
+    while True:
+        for index in rng.integers(0, len(encoded), BATCH):
+            cv2.imdecode(encoded[index], cv2.IMREAD_COLOR_RGB)
+        yield BATCH
+
+
+def ours(shard: Path) -> Iterator[int]:
+    dataset = ShardDataset([shard], action_chunk=CHUNK)
+    for batch in BatchSampler(SampleOrder([len(dataset)]), BATCH):
+        frames = [dataset[index] for index in batch]
+        np.stack([frame.images["front"] for frame in frames])
+        np.stack([frame.actions for frame in frames if frame.actions is not None])
+        yield BATCH
+
+
+def litdata_python(folder: Path) -> Path:
+    """The interpreter of an environment that holds litdata."""
+    python = folder / "litdata-environment" / "bin" / "python"
+    if not python.exists():
+        venv.create(python.parent.parent, with_pip=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "-q", LITDATA, "torch==2.13.0", "pyarrow", "opencv-python"], check=True
+        )
+    return python
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=3000)
+    parser.add_argument("--seconds", type=float, default=10, help="of each turn")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "dualvla-benchmark-loader")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    options.cache.mkdir(parents=True, exist_ok=True)
+    python = litdata_python(options.cache)
+    with tempfile.TemporaryDirectory(dir=options.cache) as scratch:
+        folder = Path(scratch)
+        shard = write_shard(folder, options.samples)
+        chunks, script = folder / "chunks", folder / "program.py"
+        script.write_text(LITDATA_WRITE)
+        subprocess.run([python, script, shard / "shard.arrow", chunks], check=True, stdout=subprocess.DEVNULL)
+        script.write_text(LITDATA_READ)
+        best: dict[str, list[float]] = {}
+        for _ in range(options.turns):
+            for name, program in (("JPEG decoding alone", decode_only), ("this project", ours)):
+                note(best, name, measured(program(shard), options.seconds))
+            command = [python, script, chunks, str(options.seconds)]
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            note(best, LITDATA.replace("==", " "), json.loads(told.splitlines()[-1]))
+        shutil.rmtree(chunks)
+    print("| program | samples per processor second | per second | this project in relation to it |\n|---|---|---|---|")
+    for name, (cpu, wall) in best.items():
+        print(f"| {name} | {cpu:.0f} | {wall:.0f} | {best['this project'][0] / cpu:.2f} |")
+
+
+def note(best: dict[str, list[float]], name: str, rates: tuple[float, float]) -> None:
+    """Keep the best of the turns."""
+    best[name] = [max(pair) for pair in zip(best.get(name, (0.0, 0.0)), rates, strict=True)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""DDM-Net as a detector: windows over the cached features of a trajectory, and the folder a trained one lies in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dualvla_core.errors import ArtifactError
+from dualvla_core.events.backbones import Backbone
+from dualvla_core.events.config import DDMNetConfig
+from dualvla_core.events.ddm_net import DDMNet
+from dualvla_core.params import Params
+
+DETECTOR_FILE, WEIGHTS_FILE = "detector.json", "detector.safetensors"
+FORMAT = 1
+_BATCH = 64  # windows scored at once: bounds memory, changes no score
+
+
+class DetectorDescription(Params):
+    """What a trained detector's folder says about itself, as ``detector.json``."""
+
+    format: int = Field(FORMAT, description="Version of this description.")
+    ddm_net: DDMNetConfig = Field(description="Settings it was trained with.")
+    camera: str | None = Field(description="Camera it was trained on; none = the first of each episode.")
+    channels: tuple[int, ...] = Field(description="Features per level.")
+    backbone: str = Field(description="Digest of the backbone's weights.")
+
+
+class FeatureScale(torch.nn.Module):
+    """Brings the backbone's features to zero mean and unit spread over the training frames.
+
+    The published network adapts the backbone instead; here it stays frozen, so that features can be cached.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        for level, size in enumerate(channels):
+            self.register_buffer(f"mean{level}", torch.zeros(size))
+            self.register_buffer(f"spread{level}", torch.ones(size))
+
+    def fit(self, levels: Sequence[Tensor]) -> None:
+        """Take mean and standard deviation from the features ``[N, C]`` of each level."""
+        for level, features in enumerate(levels):
+            self.get_buffer(f"mean{level}").copy_(features.mean(0))
+            self.get_buffer(f"spread{level}").copy_(features.std(0, correction=0).clamp_min(1e-3))
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Features ``[..., C]`` of each level, scaled."""
+        return [
+            (features - self.get_buffer(f"mean{level}")) / self.get_buffer(f"spread{level}")
+            for level, features in enumerate(levels)
+        ]
+
+
+class Sampling(NamedTuple):
+    """Which frames of a trajectory are looked at, and how they make up windows."""
+
+    candidates: NDArray[np.int64]
+    """``[N]``: frames that are scored."""
+    frames: NDArray[np.int64]
+    """``[M]``: frames whose features are needed, each once."""
+    windows: NDArray[np.int64]
+    """``[N, T]``: each candidate's window, as positions in ``frames``."""
+
+
+def sample_windows(params: DDMNetConfig, length: int, fps: float) -> Sampling:
+    """The windows over a trajectory of ``length`` frames at ``fps`` Hz; beyond its ends its end frames repeat."""
+    candidates = np.arange(0, length, params.stride.frames(length, fps))
+    radius = params.network.radius
+    offsets = np.arange(-radius, radius + 1) * params.step.frames(length, fps)
+    wanted = (candidates[:, None] + offsets).clip(0, length - 1)
+    frames, windows = np.unique(wanted, return_inverse=True)
+    return Sampling(candidates, frames, windows.reshape(wanted.shape))
+
+
+def frame_rate(timestamps: NDArray[np.float64]) -> float:
+    """Frames per second (Hz) of ``timestamps`` ``[T]`` (s): by the median interval, so that a gap does not count."""
+    return 1 / float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1.0
+
+
+class DDMNetDetector:
+    """A trained DDM-Net; see `BoundaryDetector`.
+
+    Args:
+        folder: as `save_detector` wrote it.
+
+    Raises:
+        ArtifactError: when the folder holds no detector of this format, or the backbone's weights here are others.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.description = read_description(folder)
+        self.params = self.description.ddm_net
+        self.backbone = Backbone(self.params.backbone)
+        if self.backbone.fingerprint != self.description.backbone:
+            raise ArtifactError(
+                f"The detector in {folder} was trained behind other weights of {self.params.backbone.network}; "
+                "install those, or train it anew."
+            )
+        self.scale = FeatureScale(self.description.channels)
+        self.network = DDMNet(self.params.network, self.description.channels)
+        tensors = load_file(folder / WEIGHTS_FILE)
+        modules = {"scale.": self.scale, "network.": self.network}
+        for prefix, module in modules.items():
+            own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            module.load_state_dict(own)
+            module.eval()
+
+    def score(self, frames: Sequence[NDArray[np.uint8]], timestamps: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Boundary probabilities ``[T]``; see `BoundaryDetector.score`. Each frame passes the backbone once at most."""
+        if len(timestamps) == 0:
+            return np.zeros(0, np.float32)
+        sampling = sample_windows(self.params, len(timestamps), frame_rate(timestamps))
+        levels = self.backbone.describe(frames, sampling.frames.tolist())
+        return self.score_features(levels, sampling, len(timestamps))
+
+    @torch.inference_mode()
+    def score_features(self, levels: Sequence[Tensor], sampling: Sampling, length: int) -> NDArray[np.float32]:
+        """The same from the features ``[M, C]`` of each level of the frames ``sampling.frames``."""
+        scaled, windows = self.scale(levels), torch.from_numpy(sampling.windows)
+        parts = [
+            self.network.score([level[windows[start : start + _BATCH]] for level in scaled])
+            for start in range(0, len(windows), _BATCH)
+        ]
+        scores: NDArray[np.float32] = torch.cat(parts).numpy()
+        return np.interp(np.arange(length), sampling.candidates, scores).astype(np.float32)
+
+
+def save_detector(folder: Path, description: DetectorDescription, scale: FeatureScale, network: DDMNet) -> None:
+    """Write a trained detector into ``folder``; the backbone's weights are named by their digest, not written."""
+    modules = {"scale.": scale, "network.": network}
+    tensors = {
+        prefix + name: tensor.contiguous()
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    save_file(tensors, folder / WEIGHTS_FILE)
+    (folder / DETECTOR_FILE).write_text(json.dumps(description.model_dump(mode="json"), indent=1) + "\n")
+
+
+def read_description(folder: Path) -> DetectorDescription:
+    """What the trained detector in ``folder`` says about itself. Raises `ArtifactError` when there is none."""
+    if not (folder / DETECTOR_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
+        raise ArtifactError(
+            f"There is no trained detector in {folder} ({DETECTOR_FILE}, {WEIGHTS_FILE}); make one with "
+            "`dualvla events train` and name the folder it prints."
+        )
+    try:
+        found = json.loads((folder / DETECTOR_FILE).read_text())
+        if found.get("format") != FORMAT:
+            raise ArtifactError(
+                f"The detector in {folder} is of format {found.get('format')}, expected {FORMAT}; train it anew."
+            )
+        return DetectorDescription.model_validate(found)
+    except (json.JSONDecodeError, AttributeError, ValidationError) as error:
+        raise ArtifactError(f"The {DETECTOR_FILE} in {folder} cannot be read; train the detector anew.") from error

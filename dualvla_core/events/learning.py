@@ -1,0 +1,147 @@
+"""The stages that make a detector fit for use: training, calibration, comparison; all on labelled episodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualvla_core.episodes.segment import Segment
+from dualvla_core.errors import ArtifactError
+from dualvla_core.events.calibration import CALIBRATION_FILE, Calibration, calibrate, read_calibration
+from dualvla_core.events.comparison import Comparison, Detections, Group, Margin, compare, detections, margins
+from dualvla_core.events.config import CalibrationConfig, DetectorName, EventsConfig, EventsTrainingConfig
+from dualvla_core.events.detector import require_torch
+from dualvla_core.events.labels import LabelledEpisode, by_task, choose, read_labels
+from dualvla_core.events.stage import EncodedFrames, read_scores, watched_camera
+from dualvla_core.params import Summary
+from dualvla_core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from dualvla_core.training.checkpoints import Checkpoints
+
+COMPARISON_FILE = "comparison.json"
+"""Rows of F1 and of margins, as `comparison.Comparison` and `comparison.Margin` have them."""
+
+
+def train_event_detector(
+    params: EventsConfig,
+    settings: EventsTrainingConfig,
+    segments: Sequence[Path],
+    labels: Path,
+    output: Path,
+    checkpoints: Checkpoints | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Train DDM-Net on the labelled episodes that are for training, and write it into ``output``.
+
+    Raises `ConfigError` when nothing can be learned from those episodes, `DependencyError` without torch.
+    """
+    require_torch("ddm_net")
+    from dualvla_core.events import ddm_detector, training  # noqa: PLC0415 - torch is an extra
+    from dualvla_core.events.backbones import Backbone  # noqa: PLC0415
+
+    config = params.ddm_net
+    learned, _ = by_task(read_labels(labels), settings.training.without_tasks)
+    episodes = choose(settings.calibration, learned, "train")
+    backbone = Backbone(config.backbone)
+    steps, features = settings.training.steps, {}
+    for done, (episode, frames) in enumerate(_frames(segments, episodes, params.camera), start=1):
+        sampling = ddm_detector.sample_windows(config, episode.length, episode.fps)
+        features[episode.episode] = (backbone.describe(frames, sampling.frames.tolist()), sampling)
+        progress(done, len(episodes) + steps)
+    trained = training.train_ddm_net(
+        config,
+        settings.training,
+        episodes,
+        features,
+        checkpoints,
+        lambda done, _total: progress(len(episodes) + done, len(episodes) + steps),
+    )
+    description = ddm_detector.DetectorDescription(
+        ddm_net=config, camera=params.camera, channels=backbone.channels, backbone=backbone.fingerprint
+    )
+    ddm_detector.save_detector(output, description, trained.scale, trained.network)
+    return {
+        "episodes": len(episodes),
+        "windows": trained.windows,
+        "positives": trained.positives,
+        "loss": round(trained.loss, 4),
+    }
+
+
+def _frames(
+    segments: Sequence[Path], episodes: Sequence[LabelledEpisode], camera: str | None
+) -> Iterator[tuple[LabelledEpisode, EncodedFrames]]:
+    """Each of ``episodes`` with its images, in their order. Raises `ArtifactError` when no segment holds one."""
+    opened = [Segment(folder) for folder in segments]
+    places = {name: segment for segment in opened for name in segment.episodes["episode"].to_pylist()}
+    for episode in episodes:
+        if episode.episode not in places:
+            raise ArtifactError(f"No segment holds the labelled episode {episode.episode}; decode its dataset again.")
+        segment = places[episode.episode]
+        images = segment.images(segment.find(episode.episode), watched_camera(camera, segment.cameras))
+        yield episode, EncodedFrames(images)
+
+
+def calibrate_event_detector(
+    params: CalibrationConfig,
+    events: EventsConfig,
+    without_tasks: Sequence[str],
+    labels: Path,
+    boundaries: Sequence[Path],
+    output: Path,
+) -> Summary:
+    """Write ``calibration.json``, chosen on the labelled episodes for calibration, those of some tasks left out.
+
+    ``boundaries`` are the folders with the detector's scores of those episodes.
+    """
+    learned, _ = by_task(read_labels(labels), without_tasks)
+    episodes = choose(params, learned, "calibrate")
+    calibration = calibrate(params, events, episodes, read_scores(boundaries))
+    (output / CALIBRATION_FILE).write_text(calibration.model_dump_json(indent=1) + "\n")
+    return {"episodes": len(episodes), "threshold": calibration.threshold, "f1": calibration.f1}
+
+
+def compare_event_detectors(
+    params: EventsTrainingConfig,
+    labels: Path,
+    boundaries: Mapping[DetectorName, Sequence[Path]],
+    calibrations: Mapping[DetectorName, Path],
+    output: Path,
+) -> Summary:
+    """Write ``comparison.json``: each detector and each baseline on held-out episodes and on held-out tasks.
+
+    On held-out episodes the prior of phase times knows the task's labelled episodes that are not for testing. On
+    held-out tasks it knows the other tasks only, as the detectors do; ``told_phase_times`` is the prior that was told
+    the labels of the held-out task's own episodes.
+
+    Raises `ConfigError` when a held-out task is not labelled, or none is left to learn from.
+    """
+    labelled = read_labels(labels)
+    known, held = by_task(labelled, params.held_out_tasks)
+    tests: dict[Group, list[LabelledEpisode]] = {"held-out episodes": choose(params.calibration, known, "test")}
+    if held:
+        tests["held-out tasks"] = choose(params.calibration, held, "test")
+    read: dict[str, Calibration] = {name: read_calibration(folder) for name, folder in calibrations.items()}
+    scores: dict[str, Mapping[str, NDArray[np.float32]]] = {
+        name: read_scores(folders) for name, folders in boundaries.items()
+    }
+    rows: list[Comparison] = []
+    ahead: list[Margin] = []
+    tested = {each.episode for episodes in tests.values() for each in episodes}
+    untested = [each for each in labelled if each.episode not in tested]
+    learned = [each for each in known if each.episode not in tested]
+    for group, episodes in tests.items():
+        found: Detections = detections(read, scores, learned, episodes)
+        if group == "held-out tasks":
+            found = {**found, "told_phase_times": detections({}, {}, untested, episodes)["phase_times"]}
+        rows += compare(group, episodes, found)
+        ahead += margins(group, episodes, found, list(read))
+    written = {"comparisons": [row.as_json() for row in rows], "margins": [row._asdict() for row in ahead]}
+    (output / COMPARISON_FILE).write_text(json.dumps(written, indent=1) + "\n")
+    return {f"{row.detector}, {row.group}, ±{row.tolerance}": round(row.agreement.f1, 4) for row in rows}

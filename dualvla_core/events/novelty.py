@@ -1,0 +1,73 @@
+"""Event boundaries as novelty on a self-similarity matrix of image features: no training (Foote, ICME 2000).
+
+Frames before a boundary resemble each other, frames after it do too, but the two groups differ: on the matrix of all
+similarities that is a checkerboard, and its contrast is the novelty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from dualvla_core.events.backbones import Backbone
+from dualvla_core.events.config import NoveltyConfig
+from dualvla_core.events.optical_flow import sample_frames
+
+
+class NoveltyDetector:
+    """Scores how much a frame separates what came before from what comes after."""
+
+    def __init__(self, params: NoveltyConfig) -> None:
+        self.params = params
+        self.backbone = Backbone(params.backbone)
+
+    def score(self, frames: Sequence[NDArray[np.uint8]], timestamps: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Scores ``[T]`` in [0, 1]; see `BoundaryDetector.score`.
+
+        A novelty as large as the trajectory's mean scores 0.5. Only sampled frames are looked at; the frames between
+        two samples get interpolated scores. The ends score 0, as does everything of fewer than three frames.
+        """
+        if len(timestamps) < 3:
+            return np.zeros(len(timestamps), np.float32)
+        window = self.params.window.within(float(timestamps[-1] - timestamps[0]))
+        samples = sample_frames(timestamps, window / self.params.samples_per_window)
+        clock = timestamps[samples]
+        levels = self.backbone.describe(frames, samples.tolist())
+        similarity = torch.stack([centred_cosine(level) for level in levels]).mean(0).numpy()
+        half = max(1, round(window / float(np.median(np.diff(clock)))))
+        novelty = checkerboard_novelty(similarity.astype(np.float64), half)
+        scale = max(float(novelty.mean()), self.params.noise_floor)
+        return np.interp(timestamps, clock, novelty / (novelty + scale)).astype(np.float32)
+
+
+def centred_cosine(features: torch.Tensor) -> torch.Tensor:
+    """Cosine similarities ``[T, T]`` of ``[T, C]`` after the trajectory's mean is taken away.
+
+    Without that, everything that never changes (the table, the walls) makes all frames alike.
+    """
+    unit = functional.normalize(features - features.mean(0), dim=1)
+    return unit @ unit.T
+
+
+def checkerboard_novelty(similarity: NDArray[np.float64], half: int) -> NDArray[np.float64]:
+    """Novelty ``[T]`` in [0, 1] of each frame: mean similarity within each side minus the mean across, not below 0.
+
+    A frame is compared over the ``half`` frames before it and the ``half`` from it on, weighted by a Gaussian that
+    falls to exp(-2) at the far end (Foote's tapered kernel); near the ends the sides are what there is of them.
+    """
+    length = len(similarity)
+    novelty = np.zeros(length)
+    for frame in range(1, length):
+        start, stop = max(0, frame - half), min(length, frame + half)
+        place = np.arange(start, stop) - (frame - 0.5)
+        taper = np.exp(-2 * (place / half) ** 2)
+        weights = np.outer(taper, taper)
+        same = np.equal.outer(place > 0, place > 0)
+        block = similarity[start:stop, start:stop]
+        within, across = (np.average(block[side], weights=weights[side]) for side in (same, ~same))
+        novelty[frame] = max(0.0, float(within - across) / 2)
+    return novelty

@@ -1,0 +1,26 @@
+"""Export: a curation, and what it made in a format that other trainers read."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from dualvla_core.pipeline_config import PipelineConfig
+from flows.curate import curate_all
+from flows.demonstrations import first
+from infra.manifest import ArtifactRef
+from tasks.export_dataset import EXPORTS
+from tasks.stage import Missing, RunContext, collected
+
+STAGES = tuple(EXPORTS.values())
+
+
+@flow(name="export", persist_result=False)
+def export(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
+    """Curate (what is curated already is found), then export; the exported artifact is returned."""
+    _, curated = curate_all(run, config)
+    if isinstance(curated, Missing):
+        return curated
+    exported = EXPORTS[config.export.format].submit(
+        config.name, run, config.export, curated.collection, curated.segments, curated.decisions
+    )
+    return first(collected([exported]))
