@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -90,9 +90,20 @@ class EvaluationConfig(Params):
 class ExecutionConfig(Params):
     """How the work is cut and run; changes no episode and enters no key."""
 
+    runner: Literal["thread", "process", "dask"] = Field(
+        default="thread", description="What executes pieces of work: threads, processes, or a Dask cluster"
+    )
     workers: int = Field(default=2, ge=1, description="Pieces of work that run at once")
+    dask_scheduler: str | None = Field(
+        default=None,
+        description="Dask scheduler, such as tcp://host:8786; none = a cluster of this machine",
+    )
     record_batch_episodes: int = Field(default=10, ge=1, description="Demonstrations recorded in one piece of work")
-    segment_episodes: int = Field(default=50, ge=1, description="Episodes decoded into one new segment, at most")
+    segment_episodes: int = Field(
+        default=50,
+        ge=1,
+        description="Episodes decoded into one segment; more beyond 64 of them",
+    )
     episode_timeout_s: float = Field(default=600, gt=0, description="Longest time to decode one episode, s")
     training: TrainingExecution = Field(default=TrainingExecution(), description="Processes and devices of a training")
     answer_batch: int = Field(default=16, ge=1, description="Visual questions a policy is asked at once")

@@ -11,6 +11,7 @@ from dualvla_core.pipeline_config import PipelineConfig
 from dualvla_core.pruning.config import PruningConfig
 from flows.demonstrations import decode, first, given_source, name_of, record, recorded_source
 from flows.events import Fitted, detector_for
+from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.annotate_reasoning import annotate_reasoning, read_annotations
 from tasks.build_shards import MultimodalSource, build_multimodal_shard, build_shards
@@ -107,11 +108,12 @@ def publish(
     return first(collected([report]))
 
 
-@flow(name="curate", persist_result=False)
-def curate(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
+@flow(name="curate", flow_run_name="curate {config.name}", persist_result=False)
+def curate(config: PipelineConfig, run: RunContext | None = None) -> ArtifactRef | Missing:
     """From demonstrations to pruned shards and a report, which is returned."""
-    dataset, curated = curate_all(run, config)
-    return publish(run, config, dataset, curated, {})
+    with recorded("curate", config, run) as context:
+        dataset, curated = curate_all(context, config)
+        return publish(context, config, dataset, curated, {})
 
 
 def calibrated(run: RunContext, config: PipelineConfig, detector: Fitted | None) -> PruningConfig | Missing:

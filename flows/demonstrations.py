@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import repeat
-from pathlib import Path
 from typing import NamedTuple
 
 from dualvla_core.pipeline_config import PipelineConfig
@@ -45,7 +44,7 @@ def given_source(config: PipelineConfig) -> DatasetSource:
     """The configured dataset, which is the user's."""
     path = config.dataset.path
     assert path is not None
-    return DatasetSource(name=Path(path).resolve().name, path=path, embodiment=config.dataset.embodiment)
+    return DatasetSource(name=path.rstrip("/").rpartition("/")[2], path=path, embodiment=config.dataset.embodiment)
 
 
 def decode(run: RunContext, config: PipelineConfig, dataset: DatasetSource | Missing) -> Decoded:

@@ -16,6 +16,7 @@ from flows.benchmarks import STAGES as BENCHMARK_STAGES
 from flows.benchmarks import run_benchmarks
 from flows.curate import curate_all, publish
 from flows.demonstrations import first
+from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
 from tasks.distill_student import distill_student
@@ -105,9 +106,15 @@ def evaluate_policy(
     return measures
 
 
-@flow(name="train", persist_result=False)
-def train(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
+@flow(name="train", flow_run_name="train {config.name}", persist_result=False)
+def train(config: PipelineConfig, run: RunContext | None = None) -> ArtifactRef | Missing:
     """Curate, train the policies, measure each, and report on all of it; the report is returned."""
+    with recorded("train", config, run) as context:
+        return train_all(context, config)
+
+
+def train_all(run: RunContext, config: PipelineConfig) -> ArtifactRef | Missing:
+    """Curation, training, measures and their report."""
     dataset, curated = curate_all(run, config)
     if isinstance(curated, Missing):
         return first_missing(train_specialist.submit("action teacher", run, curated))

@@ -15,6 +15,7 @@ follows a manifest never sees a half-written artifact.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 import tempfile
@@ -53,11 +54,13 @@ class ArtifactStore:
     """Finds, commits and opens artifacts.
 
     ``cache`` is a local folder for drafts and for copies of remote payloads; it may be deleted at any time.
+    ``s3_endpoint`` is where buckets are looked for, and ``run`` the run that asks.
     """
 
-    def __init__(self, store: ObjectStore, cache: Path) -> None:
+    def __init__(self, store: ObjectStore, cache: Path, s3_endpoint: str | None = None, run: str = "") -> None:
         self.objects = store
         self.cache = cache
+        self.s3_endpoint, self.run = s3_endpoint, run
         self._verified: set[str] = set()
         self._lock = threading.Lock()
 
@@ -174,6 +177,41 @@ class ArtifactStore:
                 self._verified.add(f"{ref}{ref.digest}")
         return folder
 
+    def read(self, manifest: Manifest, name: str) -> bytes:
+        """One file of a payload, checked, without fetching the others; raises `CorruptArtifactError`."""
+        prefix = f"{artifact_prefix(manifest.request.stage, manifest.key)}/{manifest.attempt}"
+        data = self.objects.get(f"{prefix}/{name}")
+        if hashlib.sha256(data).hexdigest() != manifest.files[name].digest:
+            raise self._withdrawn(manifest, f"{prefix}/{name}", "other bytes", manifest.files[name].digest)
+        return data
+
+    def verify(self, manifest: Manifest) -> tuple[str, ...]:
+        """Read a payload from the store itself, past any copy; the keys of the objects that are gone or differ.
+
+        A damaged artifact is withdrawn, so that the next run computes it anew.
+        """
+        name_of = artifact_prefix(manifest.request.stage, manifest.key)
+        damaged = []
+        for name, entry in manifest.files.items():
+            key = f"{name_of}/{manifest.attempt}/{name}"
+            if self._digest_of(key) != entry.digest:
+                damaged.append(key)
+        if damaged:
+            self.objects.delete(f"{name_of}/manifest.json")
+        return tuple(damaged)
+
+    def _digest_of(self, key: str) -> str:
+        """The digest of an object's bytes; empty where there is none."""
+        path = self.objects.local_path(key)
+        try:
+            if path is not None:
+                return digest_file(path) if path.is_file() else ""
+            with self.draft() as folder:
+                self.objects.get_file(key, folder / "object")
+                return digest_file(folder / "object")
+        except MissingObjectError:
+            return ""
+
     def _fetch(self, manifest: Manifest, prefix: str) -> Path:
         folder = self.cache / "payloads" / manifest.request.stage / manifest.key / manifest.digest
         for name, entry in manifest.files.items():
@@ -189,10 +227,14 @@ class ArtifactStore:
             found = digest_file(path) if path.exists() else "nothing"
             if found == entry.digest:
                 continue
-            self.objects.delete(f"{artifact_prefix(manifest.request.stage, manifest.key)}/manifest.json")
             if self.objects.local_path(prefix) is None:
                 path.unlink(missing_ok=True)
-            raise CorruptArtifactError(
-                f"{prefix}/{name} holds {found}, but {entry.digest} was committed; the artifact was withdrawn: "
-                "run again, and it will be computed anew."
-            )
+            raise self._withdrawn(manifest, f"{prefix}/{name}", found, entry.digest)
+
+    def _withdrawn(self, manifest: Manifest, key: str, found: str, committed: str) -> CorruptArtifactError:
+        """Take back a commit whose object is damaged; the error that says so."""
+        self.objects.delete(f"{artifact_prefix(manifest.request.stage, manifest.key)}/manifest.json")
+        return CorruptArtifactError(
+            f"{key} holds {found}, but {committed} was committed; the artifact was withdrawn: "
+            "run again, and it will be computed anew."
+        )

@@ -145,6 +145,12 @@ def is_abandoned(record: LeaseRecord, now: float) -> bool:
     return now - record.heartbeat > 2 * LEASE_TTL_S
 
 
+def is_held(store: ObjectStore, key: str) -> bool:
+    """Whether somebody who is alive holds the lease."""
+    found = _read(store, key)
+    return found is not None and not is_abandoned(found[0], time.time())
+
+
 def try_acquire(store: ObjectStore, key: str) -> Lease | None:
     """Take the lease if nobody holds it; None while another process does."""
     found = _read(store, key)

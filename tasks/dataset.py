@@ -10,6 +10,7 @@ from dualvla_core.episodes.file_digests import FileDigests, dataset_files_digest
 from dualvla_core.errors import DatasetError
 from dualvla_core.params import Params
 from infra.artifact_store import ArtifactStore
+from infra.dataset_snapshot import dataset_snapshot
 from infra.digests import digest_file, digest_json
 from infra.hub import fetch_dataset, is_hub_name
 from infra.manifest import ArtifactRef
@@ -19,7 +20,7 @@ class DatasetSource(Params):
     """A dataset by path or by artifact; exactly one of the two."""
 
     name: str = Field(description="Name of the dataset, as runs and reports show it.")
-    path: str | None = Field(default=None, description="Folder of the dataset, or its name on the hub.")
+    path: str | None = Field(default=None, description="Folder or s3:// address of the dataset, or its hub name.")
     recorded: ArtifactRef | None = Field(default=None, description="Recorded demonstrations.")
     embodiment: str | None = Field(default=None, description="Shipped embodiment, or path of a YAML file.")
 
@@ -27,7 +28,14 @@ class DatasetSource(Params):
         """Where the dataset can be read; `DatasetError` if there is no such folder."""
         if self.recorded is not None:
             return store.folder(self.recorded) / "demonstrations"
+        if self.is_remote:
+            return dataset_snapshot(self.path or "", store.s3_endpoint, store.cache, store.run)
         return dataset_folder(self.path or "")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the dataset lies in a bucket."""
+        return "://" in (self.path or "")
 
     def inputs(self) -> dict[str, ArtifactRef]:
         """The artifact it was recorded into, if any."""
@@ -56,7 +64,8 @@ class DatasetSource(Params):
         return FileDigests.load(self._memo(store))
 
     def _memo(self, store: ArtifactStore) -> Path:
-        return store.cache / "file_digests" / f"{digest_json(str(self.folder(store).resolve()))[:20]}.json"
+        place = self.path if self.is_remote else str(self.folder(store).resolve())
+        return store.cache / "file_digests" / f"{digest_json(place)[:20]}.json"
 
 
 def dataset_folder(path: str) -> Path:

@@ -18,7 +18,7 @@ from tasks.stage import Job, RunContext, Work, open_artifacts, stage
 from tasks.withdrawal import withdrawn_episodes
 
 
-@stage("decode_episodes", version=2)
+@stage("decode_episodes", version=2, limit="decode")
 def decode_episodes(
     _run: RunContext,
     config: DecodeConfig,

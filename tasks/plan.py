@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -17,13 +19,15 @@ from dualvla_core.episodes.scan import scan_demonstrations as scan
 from dualvla_core.params import Summary
 from infra.artifact_store import ArtifactStore
 from infra.digests import digest_json, recipe_digest
-from infra.manifest import ArtifactRef
+from infra.manifest import ArtifactRef, Manifest
 from infra.object_store import MissingObjectError
 from tasks.dataset import DatasetSource
 from tasks.decode_episodes import decode_episodes
 from tasks.progress import tell
 from tasks.stage import Job, RunContext, Work, open_artifacts, stage
 from tasks.withdrawal import withdrawn_episodes
+
+_MOST_BATCHES = 64
 
 
 @stage("scan_demonstrations", version=2)
@@ -81,7 +85,7 @@ def plan_decoding(
     recipe = recipe_digest(decode_episodes.name, decode_episodes.version, config.model_dump(mode="json"))
     batches, known = [], set[str]()
     for manifest in store.manifests(decode_episodes.name, recipe):
-        members = _members(store.folder(manifest.ref))
+        members = _members(store, manifest)
         if wanted.intersection(members) - known and (wanted.issuperset(members) or not _is_forced(run)):
             batches.append(members)
             known.update(members)
@@ -101,15 +105,24 @@ def _is_forced(run: RunContext) -> bool:
     return decode_episodes.name in run.force
 
 
-def _members(segment: Path) -> tuple[str, ...]:
-    """The episodes a segment accounts for, decoded or recorded as impossible to decode, in the order of digests."""
-    names = ("episodes.parquet", "skipped.parquet")
-    columns = [pq.read_table(segment / name, columns=["episode"]).column("episode").to_pylist() for name in names]
-    return tuple(sorted(episode for column in columns for episode in column))
+def _members(store: ArtifactStore, segment: Manifest) -> tuple[str, ...]:
+    """The episodes a segment accounts for, decoded or recorded as impossible to decode, in the order of digests.
+
+    Only the two small tables are read: the frames beside them stay where they are.
+    """
+    found: set[str] = set()
+    for name in ("episodes.parquet", "skipped.parquet"):
+        table = pq.read_table(pa.BufferReader(store.read(segment, name)), columns=["episode"])
+        found.update(table.column("episode").to_pylist())
+    return tuple(sorted(found))
 
 
 def _batches(rows: list[dict[str, object]], size: int) -> tuple[tuple[str, ...], ...]:
-    """Episodes in batches; the episodes of a batch share their cameras and embodiment."""
+    """Episodes in batches; the episodes of a batch share their cameras and embodiment.
+
+    Many episodes make larger batches, so that even 10,000 are a few hundred task runs in all.
+    """
+    size = max(size, math.ceil(len(rows) / _MOST_BATCHES))
     groups: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         groups[json.dumps([row["cameras"], row["embodiment"]])].append(str(row["episode"]))

@@ -11,7 +11,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import Job, RunContext, Work, stage
 
 
-@stage("run_rollouts", version=2)
+@stage("run_rollouts", version=2, limit="gpu")
 def run_rollouts(
     _run: RunContext, config: RolloutConfig, policy: ArtifactRef, policy_type: PolicyType, processes: int
 ) -> Work:

@@ -11,7 +11,7 @@ from tasks.judging import judge_facts, judge_inputs, opened, read_agreement, tel
 from tasks.stage import Job, RunContext, Work, stage
 
 
-@stage("score_trajectories", version=2)
+@stage("score_trajectories", version=2, limit="judge")
 def score_trajectories(run: RunContext, config: ScoreConfig, rollouts: ArtifactRef, policy_type: PolicyType) -> Work:
     """DualVLA Eq. 8 per trajectory, by the branch of the recorded policy type."""
     looked_into = judge_inputs(run, config)

@@ -6,6 +6,7 @@ A stage is declared by a function that returns `Work`: what its key is made of, 
 from __future__ import annotations
 
 import functools
+import importlib
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,10 +30,21 @@ from infra.artifact_store import ArtifactStore
 from infra.lease import POLL_S, held, try_acquire
 from infra.manifest import ArtifactRef, Manifest, StageRequest
 from infra.object_store import open_store
-from tasks.progress import listener, publish_summary, run_logger, stage_progress
+from infra.run_record import Use, mark_use
+from tasks.progress import ProgressListener, listener, publish_summary, run_logger, stage_progress
 from tasks.why import explain_miss
 
 T = TypeVar("T")
+
+CACHED = "Cached"
+"""The name of the state of a task whose result was committed before."""
+
+LIMITS = {
+    "decode": "videos decoded at once",
+    "gpu": "trainings and policies in memory at once",
+    "judge": "evaluations that ask a judge at once",
+}
+"""The concurrency limits that stages name, by tag; `dualvla deploy` creates them."""
 
 
 class RunContext(Params):
@@ -42,12 +54,14 @@ class RunContext(Params):
     s3_endpoint: str | None = Field(default=None, description="URL of an S3-compatible server; unset for AWS.")
     cache: str = Field(description="Local folder for drafts and copies; may be deleted at any time.")
     force: tuple[str, ...] = Field(default=(), description="Stages to execute although their result is committed.")
+    id: str = Field(default="", description="The run that remembers which artifacts it used; empty for none.")
+    resumes: str | None = Field(default=None, description="The run that this one continues.")
 
 
 @functools.cache
 def open_artifacts(run: RunContext) -> ArtifactStore:
     """The artifact store of a run."""
-    return ArtifactStore(open_store(run.store_uri, run.s3_endpoint), Path(run.cache))
+    return ArtifactStore(open_store(run.store_uri, run.s3_endpoint), Path(run.cache), run.s3_endpoint, run.id)
 
 
 @dataclass(frozen=True)
@@ -121,10 +135,16 @@ def call(task: Task[..., T], *args: Any) -> T:
 class StageTask:
     """A stage as flows see it: `submit` one piece of work, or look it up in a dry run."""
 
-    def __init__(self, name: str, version: int, declare: Callable[..., Work]) -> None:
+    def __init__(self, name: str, version: int, declare: Callable[..., Work], limit: str | None) -> None:
         self.name, self.version, self.declare = name, version, declare
-        self._task = task(name=name, persist_result=False, cache_policy=NO_CACHE)(self._execute)
+        tags = [limit] if limit else []
+        self._task = task(name=name, tags=tags, persist_result=False, cache_policy=NO_CACHE)(self._execute)
+        self._imported_as = (declare.__module__, declare.__qualname__)
         self.__doc__ = declare.__doc__
+
+    def __reduce__(self) -> tuple[Callable[[str, str], StageTask], tuple[str, str]]:
+        """Travel to other processes by name: what a stage closes over stays here."""
+        return _import_stage, self._imported_as
 
     def request(self, work: Work) -> StageRequest:
         """Everything the key of this work is made of."""
@@ -138,11 +158,14 @@ class StageTask:
         plan = dry_run_plan.get()
         if plan is not None:
             return self._look_up(plan, label, run, *args)
+        named = self._task.with_options(task_run_name=f"{self.name} · {label}")
         hearing = listener.get()
         if hearing is not None:
             hearing.submitted(self.name)
-        named = self._task.with_options(task_run_name=f"{self.name} · {label}")
-        return cast("PrefectFuture[ArtifactRef]", named.submit(run, list(args)))
+        future = cast("PrefectFuture[ArtifactRef]", named.submit(run, list(args)))
+        if hearing is not None:
+            future.add_done_callback(functools.partial(_tell_finished, hearing, self.name))
+        return future
 
     def map(self, run: RunContext, *columns: Iterable[Any]) -> list[Output]:
         """Submit a piece of work per row of the columns (the shortest ends it); `itertools.repeat` fills constants."""
@@ -151,11 +174,8 @@ class StageTask:
 
     def _execute(self, run: RunContext, args: list[Any]) -> ArtifactRef | State[ArtifactRef]:
         manifest, hit = commit_once(self, run, self.declare(run, *args))
-        hearing = listener.get()
-        if hearing is not None:
-            hearing.finished(self.name, manifest.key, hit)
         if hit:
-            return Completed(name="Cached", message=f"{manifest.ref} was committed before.", data=manifest.ref)
+            return Completed(name=CACHED, message=f"{manifest.ref} was committed before.", data=manifest.ref)
         publish_summary(self.name, str(manifest.ref), manifest.summary)
         return manifest.ref
 
@@ -176,13 +196,27 @@ class StageTask:
         return Missing(self.name, reason)
 
 
-def stage(name: str, version: int) -> Callable[[Callable[..., Work]], StageTask]:
-    """Declare a stage; raise ``version`` whenever the same inputs would give another output."""
+def stage(name: str, version: int, limit: str | None = None) -> Callable[[Callable[..., Work]], StageTask]:
+    """Declare a stage; raise ``version`` whenever the same inputs would give another output.
+
+    ``limit`` is the tag by which Prefect limits how many run at once, over all machines: `LIMITS` names them.
+    """
 
     def wrap(declare: Callable[..., Work]) -> StageTask:
-        return StageTask(name, version, declare)
+        return StageTask(name, version, declare, limit)
 
     return wrap
+
+
+def _import_stage(module: str, name: str) -> StageTask:
+    return cast("StageTask", getattr(importlib.import_module(module), name))
+
+
+def _tell_finished(hearing: ProgressListener, stage_name: str, future: PrefectFuture[ArtifactRef]) -> None:
+    """Tell the console, from the process of the flow: the work may have been done in another one."""
+    future.wait()
+    if future.state.is_completed():
+        hearing.finished(stage_name, future.result().key, future.state.name == CACHED)
 
 
 def commit_once(stage_task: StageTask, run: RunContext, work: Work) -> tuple[Manifest, bool]:
@@ -190,13 +224,22 @@ def commit_once(stage_task: StageTask, run: RunContext, work: Work) -> tuple[Man
 
     While another process works on the same key this one waits, and takes over if the other dies.
     """
+    manifest, reason = _committed(stage_task, run, work)
+    if run.id:
+        use = Use(ref=manifest.ref, executed=reason is not None, reason=reason or "")
+        mark_use(open_artifacts(run).objects, run.id, use)
+    return manifest, reason is None
+
+
+def _committed(stage_task: StageTask, run: RunContext, work: Work) -> tuple[Manifest, str | None]:
+    """The committed artifact, and why it had to be made; None where it was found."""
     store, request = open_artifacts(run), stage_task.request(work)
     forced = stage_task.name in run.force
     lease = None
     while lease is None:
         manifest = store.find(request.stage, request.key)
         if manifest is not None and not forced:
-            return manifest, True
+            return manifest, None
         lease = try_acquire(store.objects, request.key)
         if lease is None:
             run_logger().info("%s is being worked on by another process; waiting.", request.key)
@@ -204,8 +247,9 @@ def commit_once(stage_task: StageTask, run: RunContext, work: Work) -> tuple[Man
     with held(lease):
         manifest = store.find(request.stage, request.key)
         if manifest is not None and not forced:
-            return manifest, True
-        run_logger().info("%s runs: %s", request.stage, "forced" if manifest else explain_miss(store, request))
+            return manifest, None
+        reason = "forced" if manifest else explain_miss(store, request)
+        run_logger().info("%s runs: %s", request.stage, reason)
         with store.draft() as output, store.draft() as timings:
             started, clock = datetime.now(UTC), time.monotonic()
             summary = work.body(
@@ -221,4 +265,4 @@ def commit_once(stage_task: StageTask, run: RunContext, work: Work) -> tuple[Man
             manifest = store.commit(request, output, summary, lease, record, timings, replace=forced)
     if work.committed is not None:
         work.committed(manifest.ref)
-    return manifest, False
+    return manifest, reason

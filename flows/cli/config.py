@@ -7,10 +7,10 @@ from typing import Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
 from rich.table import Table
 
 from flows.cli.configuration import Overrides, Preset, configure
+from flows.cli.tables import print_wide
 
 app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 
@@ -22,8 +22,7 @@ def show(preset: Preset = "demo", overrides: Overrides = []) -> None:  # noqa: B
     table = Table("name", "value", "from", "meaning")
     for name, value, meaning in values_of(resolved.config):
         table.add_row(name, repr(value), resolved.origins.get(name, "default"), meaning)
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=200).print(table)
+    print_wide(table)
 
 
 def values_of(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

@@ -77,7 +77,7 @@ class RunConsole:
             count.executed += not hit
             self._draw(count)
             if count.hits + count.executed == count.submitted and not self.console.is_terminal:
-                self.console.print(f"{stage}: {describe(count)}", highlight=False)
+                self.console.print(f"{stage}: {describe(count.executed, count.hits)}", highlight=False)
 
     def told(self, sentence: str) -> None:
         """A sentence for the person who waits."""
@@ -89,11 +89,12 @@ class RunConsole:
             self._progress.update(count.bar, completed=count.done, total=count.submitted, note=note)
 
 
-def describe(count: StageCount) -> str:
+def describe(executed: int, hits: int) -> str:
     """How a stage's work was done, in words."""
-    if not count.executed:
-        return f"cached ({count.hits} of {count.submitted})"
-    return f"executed {count.executed} of {count.submitted}" + (f", {count.hits} cached" if count.hits else "")
+    total = executed + hits
+    if not executed:
+        return f"cached ({hits} of {total})"
+    return f"executed {executed} of {total}" + (f", {hits} cached" if hits else "")
 
 
 def plan_table(lines: list[PlanLine]) -> Table:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dualvla_core.errors import ConfigError, DependencyError
+from dualvla_core.errors import ConfigError, DependencyError, UserError
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.cli.configuration import Overrides, Preset, configure
+from flows.cli.tables import print_wide
 from infra.hub import is_hub_name
-from infra.prefect.server import configure_prefect, prefect_server
+from infra.prefect.server import answers, configure_prefect, prefect_server
+from infra.run_record import uses
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 Dataset = Annotated[
     str | None,
     typer.Option(
-        metavar="FOLDER|OWNER/NAME",
-        help="Demonstrations (LeRobot v2 or v3, RLDS, HDF5), by folder or hub name; without it, some are recorded.",
+        metavar="FOLDER|OWNER/NAME|s3://...",
+        help="Demonstrations (LeRobot v2 or v3, RLDS, HDF5), by folder, hub name or s3:// address; without, some are "
+        "recorded.",
     ),
 ]
 Embodiment = Annotated[str | None, typer.Option(help="Shipped embodiment or path of a YAML; otherwise by robot type.")]
@@ -48,7 +51,7 @@ def curate(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Curate a dataset: event boundaries, key-frames, pruned shards and a report."""
-    execute(preset, dataset, embodiment, overrides, dry_run, force, training=False)
+    execute(preset, dataset, embodiment, overrides, dry_run, force)
 
 
 def run_pipeline(
@@ -60,7 +63,7 @@ def run_pipeline(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Curate, train specialist, generalist and DualVLA student, measure each, and report (needs the extra `train`)."""
-    execute(preset, dataset, embodiment, overrides, dry_run, force, training=True)
+    execute(preset, dataset, embodiment, overrides, dry_run, force, flow="train")
 
 
 def demo(
@@ -70,7 +73,7 @@ def demo(
     dry_run: DryRun = False,
 ) -> None:
     """The main job on this machine, from nothing: simulated demonstrations, three trainings, measures, report."""
-    execute("quick" if quick else "demo", None, None, [], dry_run, [], training=True)
+    execute("quick" if quick else "demo", None, None, [], dry_run, [], flow="train")
 
 
 def execute(
@@ -81,23 +84,12 @@ def execute(
     dry_run: bool,
     force: list[str],
     *,
-    training: bool,
+    flow: str = "curate",
 ) -> None:
     """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
+    require_extras(flow)
     config = configure(preset, overrides, dataset_options(dataset, embodiment)).config
-    execute_pipeline(lambda: pipeline_of(training), tell, config, dry_run, force)
-
-
-def dataset_options(dataset: str | None, embodiment: str | None) -> dict[str, Any]:
-    """The configuration values that the options on the dataset stand for."""
-    options: dict[str, Any] = {}
-    if dataset is not None:
-        path = Path(dataset)
-        absolute = str(path.resolve()) if path.exists() or not is_hub_name(dataset) else dataset
-        options = {"name": Path(absolute).name, "dataset": {"path": absolute}}
-    if embodiment is not None:
-        options.setdefault("dataset", {})["embodiment"] = embodiment
-    return options
+    execute_pipeline(lambda: pipeline_of(flow), tell, config, dry_run, force)
 
 
 def execute_pipeline(
@@ -106,6 +98,7 @@ def execute_pipeline(
     config: PipelineConfig,
     dry_run: bool,
     force: list[str],
+    resumes: str | None = None,
 ) -> None:
     """Run or plan the flow that ``load`` imports; ``tell`` prints what it came to."""
     settings = Settings()
@@ -117,21 +110,36 @@ def execute_pipeline(
         # only now: Prefect reads its server's address when it is imported, and would start a second one without it
         pipeline, run = load(), run_context(settings, force)
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        result = run_flow(pipeline, config, run)
+        run = run.model_copy(update={"resumes": resumes})
+        try:
+            result = run_flow(pipeline, config, run)
+        except UserError:
+            raise
+        except Exception as error:
+            if answers(server):
+                raise
+            raise DependencyError(
+                f"The Prefect server at {server.api_url} stopped answering; start it again and `dualvla resume last`: "
+                "what is committed is kept."
+            ) from error
     tell(run, config, settings, result)
 
 
-def pipeline_of(training: bool) -> Any:
-    """The flow of a command; `DependencyError` where the extra it needs is not installed."""
-    from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
-
-    if not training:
-        return curate_flow
-    if find_spec("torch") is None or find_spec("deepspeed") is None:
+def require_extras(flow: str) -> None:
+    """Raise `DependencyError` where the extra that a flow needs is not installed."""
+    if flow != "curate" and (find_spec("torch") is None or find_spec("deepspeed") is None):
         raise DependencyError(
             "Training needs torch and deepspeed, which are not installed: "
             "install the extra with `pip install 'dualvla[train]'`."
         )
+
+
+def pipeline_of(flow: str) -> Any:
+    """The flow of a name."""
+    if flow == "curate":
+        from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
+
+        return curate_flow
     from flows.train import train as train_flow  # noqa: PLC0415
 
     return train_flow
@@ -153,8 +161,6 @@ def tell(run: RunContext, config: PipelineConfig, settings: Settings, report: Ar
 
 def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
     """Print what a run would do, without a server and without executing anything."""
-    from rich.console import Console  # noqa: PLC0415
-
     from flows.cli.console import plan_table  # noqa: PLC0415
     from tasks.stage import PlanLine, dry_run_plan  # noqa: PLC0415
 
@@ -164,48 +170,56 @@ def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
         pipeline.fn(config, run)
     finally:
         dry_run_plan.reset(token)
-    console = Console()
-    (console if console.is_terminal else Console(width=140)).print(plan_table(lines))
+    print_wide(plan_table(lines))
     typer.echo(f"{sum(line.hit for line in lines)} hits, {sum(not line.hit for line in lines)} misses")
 
 
 def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any) -> Any:
     """Run a flow with a console listening, and say per stage what was executed; returns the flow's result."""
-    from prefect.task_runners import ThreadPoolTaskRunner  # noqa: PLC0415
+    from prefect import tags  # noqa: PLC0415
 
     from flows.cli.console import RunConsole, describe  # noqa: PLC0415
+    from flows.recorded import counts, recorded  # noqa: PLC0415
     from tasks.progress import listener  # noqa: PLC0415
-    from tasks.stage import Missing  # noqa: PLC0415
+    from tasks.stage import Missing, open_artifacts  # noqa: PLC0415
 
-    workers = ThreadPoolTaskRunner[Any](max_workers=config.execution.workers)
-    with RunConsole() as console:
+    with RunConsole() as console, tags("dualvla", f"data:{config.name}"):
         token = listener.set(console)
         try:
-            named = pipeline.with_options(task_runner=workers, flow_run_name=f"{pipeline.name} {config.name}")
-            result = named(config, run, *args)
+            with recorded(pipeline.name, config, run) as context:
+                result = pipeline(config, context, *args)
         finally:
             listener.reset(token)
     assert not isinstance(result, Missing), "only dry runs miss"
-    executed = sum(count.executed for count in console.counts.values())
-    for stage, count in console.counts.items():
-        typer.echo(f"  {stage:<26} {describe(count)}")
-    typer.echo(f"Executed {executed} pieces of work." if executed else "Nothing was executed: every result was cached.")
+    used = counts(list(uses(open_artifacts(context).objects, context.id)))
+    for stage, (executed, reused) in used.items():
+        typer.echo(f"  {stage:<26} {describe(executed, reused)}")
+    made = sum(executed for executed, _ in used.values())
+    typer.echo(f"Executed {made} pieces of work." if made else "Nothing was executed: every result was cached.")
     return result
 
 
 def run_context(settings: Settings, force: list[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
-    from flows import curate, events, export, judge, train  # noqa: PLC0415
-    from tasks.stage import RunContext  # noqa: PLC0415
+    from flows import curate, events, export, judge, promote, train  # noqa: PLC0415
+    from flows.recorded import here  # noqa: PLC0415
 
-    flows = (curate, events, train, export, judge)
+    flows = (curate, events, train, promote, export, judge)
     names = [stage.name for each in flows for stage in each.STAGES]
     unknown = sorted(set(force) - set(names))
     if unknown:
         raise ConfigError(f"There is no stage {unknown[0]!r} to force; the stages are {', '.join(names)}.")
-    return RunContext(
-        store_uri=settings.store_uri,
-        s3_endpoint=settings.s3_endpoint,
-        cache=str(settings.cache),
-        force=tuple(sorted(force)),
-    )
+    return here(settings).model_copy(update={"force": tuple(sorted(force))})
+
+
+def dataset_options(dataset: str | None, embodiment: str | None) -> dict[str, Any]:
+    """The options of a command as configuration values; the path of a folder here becomes absolute."""
+    options: dict[str, Any] = {}
+    if dataset is not None:
+        folder = Path(dataset).expanduser()
+        elsewhere = "://" in dataset or (is_hub_name(dataset) and not folder.exists())
+        path = dataset.rstrip("/") if elsewhere else str(folder.resolve())
+        options = {"name": path.rpartition("/")[2], "dataset": {"path": path}}
+    if embodiment is not None:
+        options.setdefault("dataset", {})["embodiment"] = embodiment
+    return options

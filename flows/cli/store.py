@@ -30,4 +30,4 @@ def find_artifact(store: ArtifactStore, name: str) -> Manifest:
         raise ArtifactError(
             f"{name!r} fits {len(found)} artifacts, such as {found[0]} and {found[1]}; give more of it."
         )
-    raise ArtifactError(f"There is no artifact {name!r} in {store.objects.uri}; the last lines of a run name its own.")
+    raise ArtifactError(f"There is no artifact {name!r} in {store.objects.uri}; `dualvla artifacts ls` lists them.")

@@ -19,7 +19,7 @@ from dualvla_core.errors import DependencyError
 from infra.lease import process_start
 from infra.settings import Settings
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 DRAIN_TIMEOUT_S = 10.0
 
 
@@ -56,6 +56,11 @@ def _is_healthy(api_url: str) -> bool:
         return False
 
 
+def answers(server: PrefectServer) -> bool:
+    """Whether the server is there."""
+    return _is_healthy(server.api_url)
+
+
 def _free_port(preferred: int) -> int:
     for port in (preferred, 0):
         with socket.socket() as probe:
@@ -83,7 +88,8 @@ def start_server(settings: Settings) -> tuple[subprocess.Popen[bytes], PrefectSe
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port(settings.server_port)
     server = PrefectServer(api_url=f"http://127.0.0.1:{port}/api", ui_url=f"http://127.0.0.1:{port}")
-    environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": server.api_url}
+    links = {"PREFECT_SERVER_UI_API_URL": server.api_url, "PREFECT_UI_URL": server.ui_url}
+    environment = {**os.environ, **links}
     environment.pop("PREFECT_API_URL", None)
     log_path = home / "server.log"
     with log_path.open("ab") as log:
@@ -117,6 +123,28 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
+def require_server(settings: Settings) -> PrefectServer:
+    """The server that runs already, for commands that are pointless with one that stops at their end.
+
+    Raises `DependencyError` where there is none.
+    """
+    configure_prefect(settings)
+    if settings.prefect_api_url:
+        server = PrefectServer(settings.prefect_api_url, settings.prefect_api_url.removesuffix("/api"))
+        if not _is_healthy(server.api_url):
+            raise DependencyError(
+                f"No Prefect server answers at {server.api_url}; start it or correct PREFECT_API_URL."
+            )
+        return server
+    found = _running_here(settings.root / "prefect" / "server.json")
+    if found is None:
+        raise DependencyError(
+            "No Prefect server runs here; start one with `dualvla ui`, or set PREFECT_API_URL to another machine's."
+        )
+    os.environ["PREFECT_API_URL"] = found.api_url
+    return found
+
+
 @contextmanager
 def prefect_server(settings: Settings) -> Iterator[PrefectServer]:
     """The server for the duration of a block; an embedded one that was started for it is stopped again."""
@@ -133,12 +161,12 @@ def prefect_server(settings: Settings) -> Iterator[PrefectServer]:
         yield found
     finally:
         if process is not None:
-            _drain()
+            drain()
             _stop(process)
         os.environ.pop("PREFECT_API_URL", None)
 
 
-def _drain() -> None:
+def drain() -> None:
     """Let Prefect's background threads hand over what they hold: without a server they would retry for a minute."""
     from prefect.events.worker import EventsWorker  # noqa: PLC0415 - prefect takes 2 s to import
     from prefect.logging.handlers import APILogWorker  # noqa: PLC0415

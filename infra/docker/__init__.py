@@ -1,0 +1,1 @@
+"""Images, the compose file and the Docker pool's template."""
