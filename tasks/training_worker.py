@@ -29,6 +29,7 @@ EVENT = "dualvla_training"
 """The key by which a line of a worker's output is known as meant for the launcher."""
 
 _WATCH_S = 1.0
+_GRACE_S = 20.0
 _TELL_S = 0.2
 
 
@@ -99,10 +100,14 @@ def _tell(event: dict[str, Any]) -> None:
 
 
 def _end_with_the_launcher(job: TrainingJob) -> None:
-    """However the launcher ended (even killed), nobody waits for the result any more: end torchrun and so this."""
+    """However the launcher ended (even killed), nobody waits for the result any more: end torchrun, and this with it."""
+    torchrun = os.getppid()
     while process_start(job.launcher) == job.launcher_started:
         time.sleep(_WATCH_S)
-    os.kill(os.getppid(), signal.SIGTERM)
+    if os.getppid() == torchrun:
+        os.kill(torchrun, signal.SIGTERM)
+        time.sleep(_GRACE_S)
+    os._exit(1)  # torchrun was killed as well, or did not end its workers
 
 
 if __name__ == "__main__":
