@@ -100,7 +100,7 @@ def _tell(event: dict[str, Any]) -> None:
 
 
 def _end_with_the_launcher(job: TrainingJob) -> None:
-    """However the launcher ended (even killed), nobody waits for the result any more: end torchrun, and this with it."""
+    """However the launcher ended (even killed), nobody waits for the result any more: end torchrun and so this."""
     torchrun = os.getppid()
     while process_start(job.launcher) == job.launcher_started:
         time.sleep(_WATCH_S)
