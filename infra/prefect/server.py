@@ -41,6 +41,7 @@ def configure_prefect(settings: Settings) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",  # its own services write to stderr through this one
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     }
     for name, value in defaults.items():
