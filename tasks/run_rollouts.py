@@ -16,7 +16,9 @@ def run_rollouts(
     _run: RunContext, config: RolloutConfig, policy: ArtifactRef, policy_type: PolicyType, processes: int
 ) -> Work:
     """Every planned episode, step by step, with its success; complete, or an error that names what is missing."""
-    from infra.harness.job import PolicySpec  # noqa: PLC0415 - the harness is an extra
+    import torch  # noqa: PLC0415 - takes seconds, and planning does without
+
+    from infra.harness.job import Crew, PolicySpec  # noqa: PLC0415 - the harness is an extra
     from infra.harness.supervisor import run_rollouts as play  # noqa: PLC0415
 
     def body(job: Job) -> Summary:
@@ -28,7 +30,8 @@ def run_rollouts(
         )
         work = job.store.cache / "rollouts" / job.key
         work.mkdir(parents=True, exist_ok=True)
-        summary = play(config, spec, job.output, job.timings, work=work, processes=processes, progress=job.progress)
+        crew = Crew(players=processes, servers=1 if torch.cuda.is_available() else processes)
+        summary = play(config, spec, job.output, job.timings, work=work, crew=crew, progress=job.progress)
         shutil.rmtree(work)
         return summary
 

@@ -226,11 +226,10 @@ class DualVLA(nn.Module):
         return self.state_normaliser.normalise(state).to(self.device)
 
     def _pixels(self, images: Tensor) -> Tensor:
-        """``[B * C, 3, H, W]`` as the backbone expects them; black for a blind policy."""
+        """``[B * C, 3, H, W]`` as the backbone expects them; one black image, expanded, for a blind policy."""
         flat = images.flatten(0, 1)
-        if self.config.blind:
-            flat = torch.zeros_like(flat)
+        seen = torch.zeros_like(flat[:1]) if self.config.blind else flat
         mean = torch.tensor(self.config.image_mean, device=flat.device).view(3, 1, 1)
         std = torch.tensor(self.config.image_std, device=flat.device).view(3, 1, 1)
         weight_type: torch.dtype = self.backbone.dtype
-        return ((flat - mean) / std).to(weight_type)
+        return ((seen - mean) / std).to(weight_type).expand_as(flat)

@@ -65,4 +65,4 @@ def load_policy(folder: str) -> ModelPolicy:
 @functools.cache
 def _weights(folder: str) -> DualVLA:
     torch.set_num_threads(1)  # a rollout has a process per core
-    return DualVLA.from_pretrained(Path(folder))
+    return DualVLA.from_pretrained(Path(folder)).to("cuda" if torch.cuda.is_available() else "cpu")

@@ -35,6 +35,19 @@ class PolicySpec(Params):
         return cast("Policy", factory(**self.arguments))
 
 
+class Crew(Params):
+    """Who plays the episodes of a job; it changes no outcome."""
+
+    players: int = Field(default=2, ge=1, description="Processes that play at once, each with a simulator.")
+    servers: int = Field(
+        default=1,
+        ge=1,
+        description="Processes that serve the policy to them, each with weights of its own: one for all players of a "
+        "GPU; one per player on CPUs, where a decision takes longer than simulating it.",
+    )
+    rounds: int = Field(default=3, ge=1, description="Rounds of playing what is missing, the first included.")
+
+
 class ServerJob(Params):
     """What the policy server is told."""
 

@@ -18,7 +18,7 @@ from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.evaluation.policy import PolicyError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
-from infra.harness.job import PolicySpec, ServerJob, ServerReady
+from infra.harness.job import Crew, PolicySpec, ServerJob, ServerReady
 from infra.harness.recording import RUN, Episode, Recording
 from infra.harness.results import import_recording
 
@@ -32,6 +32,8 @@ STALL_TIMEOUT_S = 300.0
 
 _POLL_S = 0.1
 _NAMED = 3  # unfinished episodes an error message names
+
+CREW = Crew()
 
 Process: TypeAlias = "subprocess.Popen[bytes]"
 
@@ -47,8 +49,7 @@ def run_rollouts(
     timings: Path,
     *,
     work: Path,
-    processes: int = 2,
-    retries: int = 2,
+    crew: Crew = CREW,
     progress: Progress = silent,
 ) -> Summary:
     """Play every planned episode with the policy; write rollouts, steps, frames and protocol, and latencies apart.
@@ -63,8 +64,7 @@ def run_rollouts(
         output: an empty folder; two calls write the same bytes.
         timings: a folder for what two calls would not.
         work: folder of the recording; new, or left by an interrupted call.
-        processes: players at once, each with a simulator; changes no outcome.
-        retries: rounds of playing what is missing, after the first.
+        crew: players, servers and rounds.
         progress: told the number of finished episodes.
 
     Returns:
@@ -76,12 +76,12 @@ def run_rollouts(
         ArtifactError: when ``work`` belongs to another configuration or policy.
     """
     recording = Recording(work.resolve(), config, policy)
-    for _ in range(retries + 1):
+    for _ in range(crew.rounds):
         unfinished = len(recording.unfinished())
         if not unfinished:
             break
         recording.requeue()
-        _play(recording, policy, min(processes, unfinished), progress)
+        _play(recording, policy, min(crew.players, unfinished), crew.servers, progress)
     missing = recording.unfinished()
     if missing:
         raise IncompleteRolloutsError(_tell(missing, recording))
@@ -89,17 +89,19 @@ def run_rollouts(
     return import_recording(recording, policy.policy_type, output, timings)
 
 
-def _play(recording: Recording, policy: PolicySpec, processes: int, progress: Progress) -> None:
-    """One round: until all players have ended or the server has died."""
-    job = ServerJob(policy=policy, execute=recording.config.execute, sessions=processes)
-    with _server(recording.folder, job) as (server, port), ExitStack() as stack:
-        settings = recording.folder / "vla_eval.yaml"
-        settings.write_text(yaml.safe_dump(_settings(recording, port)), encoding="utf-8")
-        players = [
-            stack.enter_context(_player(recording.folder, settings, index, processes)) for index in range(processes)
-        ]
+def _play(recording: Recording, policy: PolicySpec, players: int, servers: int, progress: Progress) -> None:
+    """One round: until all players have ended or a server has died."""
+    serving = min(players, servers)
+    job = ServerJob(policy=policy, execute=recording.config.execute, sessions=-(-players // serving))
+    with _servers(recording.folder, job, serving) as served, ExitStack() as stack:
+        playing = []
+        for index in range(players):
+            settings = recording.folder / f"player{index}.yaml"
+            _, port = served[index % serving]
+            settings.write_text(yaml.safe_dump(_settings(recording, port)), encoding="utf-8")
+            playing.append(stack.enter_context(_player(recording.folder, settings, index, players)))
         told = -1
-        while server.poll() is None and any(player.poll() is None for player in players):
+        while all(server.poll() is None for server, _ in served) and any(player.poll() is None for player in playing):
             finished = recording.finished()
             if finished > told:
                 progress(finished, len(recording.config.episodes))
@@ -126,21 +128,38 @@ def _settings(recording: Recording, port: int) -> dict[str, object]:
 
 
 @contextmanager
-def _server(folder: Path, job: ServerJob) -> Iterator[tuple[Process, int]]:
-    """The policy server and its port, once its policies are loaded."""
-    request, ready = folder / "server_job.json", folder / "server_ready.json"
+def _servers(folder: Path, job: ServerJob, count: int) -> Iterator[list[tuple[Process, int]]]:
+    """``count`` policy servers and their ports, once their policies are loaded."""
+    with ExitStack() as stack:
+        begun = [stack.enter_context(_server(folder, index, job)) for index in range(count)]
+        yield [(server, _port(folder, index, server, job)) for index, server in enumerate(begun)]
+
+
+@contextmanager
+def _server(folder: Path, index: int, job: ServerJob) -> Iterator[Process]:
+    """A policy server that loads its policies."""
+    request, ready = folder / f"server{index}_job.json", _ready(folder, index)
     request.write_text(job.model_dump_json(), encoding="utf-8")
     ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "infra.harness.policy_server", str(request), str(ready)]
-    with _process(command, folder / "server.log", stdin=subprocess.PIPE) as server:
-        deadline = time.monotonic() + LOAD_TIMEOUT_S
-        while not ready.exists() and server.poll() is None and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-        answer = ServerReady.model_validate_json(ready.read_bytes()) if ready.exists() else ServerReady()
-        if answer.port is None:
-            reason = answer.error or _last_line(folder / "server.log")
-            raise PolicyError(f"The policy {job.policy.factory!r} could not be loaded: {reason}")
-        yield server, answer.port
+    with _process(command, folder / f"server{index}.log", stdin=subprocess.PIPE) as server:
+        yield server
+
+
+def _ready(folder: Path, index: int) -> Path:
+    return folder / f"server{index}_ready.json"
+
+
+def _port(folder: Path, index: int, server: Process, job: ServerJob) -> int:
+    """The port of a policy server, once it listens. Raises `PolicyError` when it could not load the policy."""
+    ready, deadline = _ready(folder, index), time.monotonic() + LOAD_TIMEOUT_S
+    while not ready.exists() and server.poll() is None and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    answer = ServerReady.model_validate_json(ready.read_bytes()) if ready.exists() else ServerReady()
+    if answer.port is None:
+        reason = answer.error or _last_line(folder / f"server{index}.log")
+        raise PolicyError(f"The policy {job.policy.factory!r} could not be loaded: {reason}")
+    return answer.port
 
 
 @contextmanager

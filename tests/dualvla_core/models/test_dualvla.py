@@ -85,6 +85,18 @@ def test_every_camera_reaches_the_latents_and_only_its_own_image_tokens(
     assert changed[0].tolist() == ([True] * 8 if camera == 0 else [False] * 4 + [True] * 4)
 
 
+def test_a_blind_policy_sees_one_black_image_and_encodes_it_once(
+    policy: DualVLA, batch: RobotBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = policy.backbone.model.vision_tower.layers
+    encoded: list[int] = []
+    tower.register_forward_hook(lambda _module, inputs, _output: encoded.append(len(inputs[0])))
+    black = policy.encode(torch.zeros_like(batch.images), batch.input_ids, batch.attention_mask)
+    monkeypatch.setattr(policy, "config", policy.config.model_copy(update={"blind": True}))
+    torch.testing.assert_close(encode(policy, batch), black)
+    assert encoded == [2 * len(CAMERAS), 1]
+
+
 def test_gradients_reach_every_parameter(policy: DualVLA, batch: RobotBatch) -> None:
     hidden = encode(policy, batch)
     visual = policy.visual_features(hidden, batch.input_ids)

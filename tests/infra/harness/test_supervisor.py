@@ -17,7 +17,7 @@ from dualvla_core.evaluation.protocol import read_protocol
 from dualvla_core.evaluation.trajectory import read_trajectories
 from dualvla_core.params import Summary
 from infra.harness import supervisor
-from infra.harness.job import PolicySpec
+from infra.harness.job import Crew, PolicySpec
 from infra.harness.supervisor import IncompleteRolloutsError, run_rollouts
 from tests.infra.harness.fakes import FAULT
 
@@ -34,7 +34,9 @@ def run(config: RolloutConfig, tmp_path: Path) -> Run:
         folder.mkdir()
         work, timings = tmp_path / "work", tmp_path / "timings"
         timings.mkdir(exist_ok=True)
-        return run_rollouts(config, policy, folder, timings, work=work, processes=processes, retries=retries)
+        return run_rollouts(
+            config, policy, folder, timings, work=work, crew=Crew(players=processes, rounds=retries + 1)
+        )
 
     return play
 
@@ -82,12 +84,16 @@ def test_a_finished_recording_is_imported_without_playing(
         assert (tmp_path / "output" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_how_many_play_changes_no_outcome(run: Run, spec: MakeSpec, config: RolloutConfig, tmp_path: Path) -> None:
-    run(spec(), processes=2)
-    (tmp_path / "one").mkdir()
-    run_rollouts(config, spec(), tmp_path / "one", tmp_path / "timings", work=tmp_path / "other_work", processes=1)
+def test_how_many_play_and_serve_changes_no_outcome(
+    run: Run, spec: MakeSpec, config: RolloutConfig, tmp_path: Path
+) -> None:
+    run(spec(), processes=1)
+    (tmp_path / "many").mkdir()
+    work = tmp_path / "other_work"
+    run_rollouts(config, spec(), tmp_path / "many", tmp_path / "timings", work=work, crew=Crew(players=3, servers=2))
+    assert len(list(work.glob("server*_ready.json"))) == 2
     for name in TABLES:
-        assert (tmp_path / "output" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+        assert (tmp_path / "output" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["kill", "raise"])
@@ -155,10 +161,10 @@ def test_an_interrupted_run_is_continued(run: Run, spec: MakeSpec, config: Rollo
     timings.mkdir()
     many = config.model_copy(update={"episodes_per_task": 25})
     with pytest.raises(InterruptionError):
-        run_rollouts(many, spec(), output, timings, work=tmp_path / "work", processes=1, progress=interrupt)
+        run_rollouts(many, spec(), output, timings, work=tmp_path / "work", crew=Crew(players=1), progress=interrupt)
     before = {row[:2] for row in attempts(tmp_path / "work")}
     assert 0 < len(before) < 50
-    summary = run_rollouts(many, spec(), output, timings, work=tmp_path / "work", processes=2)
+    summary = run_rollouts(many, spec(), output, timings, work=tmp_path / "work")
     assert (summary["episodes"], summary["success_rate"]) == (50, 26 / 50)
     played = attempts(tmp_path / "work")
     assert len(played) == len({row[:2] for row in played}) == 50  # none twice
