@@ -15,6 +15,7 @@ from dualvla_core.errors import ConfigError
 from dualvla_core.evaluation.benchmarks.config import BenchmarkConfig, QuestionSetConfig, TextJudgeConfig
 from dualvla_core.evaluation.config import OpenLoopConfig, RolloutConfig
 from dualvla_core.events.config import EventsConfig, EventsTrainingConfig
+from dualvla_core.experiments.config import ExperimentConfig
 from dualvla_core.exports.config import ExportConfig
 from dualvla_core.kinematics.config import KinematicsConfig
 from dualvla_core.models.config import ModelConfig
@@ -131,6 +132,7 @@ class PipelineConfig(Params):
     export: ExportConfig = Field(default=ExportConfig(), description="The pruned dataset for other trainers")
     learning: LearningConfig = Field(default=LearningConfig(), description="The three trainings")
     evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="How policies are measured")
+    experiment: ExperimentConfig = Field(default=ExperimentConfig(), description="Seeds and variants of experiments")
     execution: ExecutionConfig = Field(default=ExecutionConfig(), description="How the work is cut and run")
 
 

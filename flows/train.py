@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import repeat
 
 from prefect import flow
 
+from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.errors import DatasetError
 from dualvla_core.evaluation.policy import PolicyType
-from dualvla_core.models.config import ModelConfig
 from dualvla_core.pipeline_config import PipelineConfig
+from dualvla_core.pruning.config import PruningConfig
 from dualvla_core.training.config import TrainingConfig
 from flows.benchmarks import STAGES as BENCHMARK_STAGES
 from flows.benchmarks import run_benchmarks
@@ -45,43 +47,73 @@ STAGES = (
 
 def unpruned(run: RunContext, config: PipelineConfig, curated: CurationArtifacts) -> TrainingData | Missing:
     """The curated data with all of its reasoning: what both teachers learn from."""
-    keep_all = config.pruning.model_copy(update={"rule": "none"})
+    return pruned_by(run, config, curated, config.pruning.model_copy(update={"rule": "none"}))
+
+
+def pruned_by(
+    run: RunContext, config: PipelineConfig, curated: CurationArtifacts, rule: PruningConfig
+) -> TrainingData | Missing:
+    """The curated data, its reasoning pruned by another rule."""
     added = curated.reasoning or repeat(None)
     evidence = (curated.segments, curated.boundaries, curated.kinematics)
-    decisions = prune_reasoning.map(run, repeat(keep_all), *evidence, added)
+    decisions = prune_reasoning.map(run, repeat(rule), *evidence, added)
     shards = collected(build_shards.map(run, repeat(config.shards), curated.segments, decisions, added))
     if isinstance(shards, Missing):
         return shards
     return TrainingData(shards=shards, collection=curated.collection, multimodal=curated.multimodal)
 
 
+@dataclass(frozen=True)
+class Trainer:
+    """Submits the trainings of one configuration."""
+
+    run: RunContext
+    config: PipelineConfig
+    raw: TrainingData
+    statistics: ArtifactRef
+
+    def specialist(self, label: str = "action teacher", *, blind: bool = False) -> Output:
+        """The action teacher, or its control that sees black images."""
+        learning = self.config.learning
+        model = learning.model.model_copy(update={"blind": True}) if blind else learning.model
+        execution = self.config.execution.training
+        return train_specialist.submit(
+            label, self.run, learning.specialist, model, self.raw, self.statistics, execution
+        )
+
+    def generalist(self, specialist: Output, training: TrainingConfig | None = None) -> Output:
+        """The specialist, fine-tuned on raw mixed data."""
+        wanted = self._mixed(training or self.config.learning.generalist)
+        execution = self.config.execution.training
+        return train_generalist.submit("reasoning teacher", self.run, wanted, self.raw, specialist, execution)
+
+    def student(
+        self, label: str, pruned: TrainingData, specialist: Output, generalist: Output, how: DistillationConfig
+    ) -> Output:
+        """The generalist, distilled on pruned data from both teachers."""
+        teachers = (generalist, specialist, generalist)  # where it starts, who teaches actions, who teaches reasoning
+        wanted, execution = self._mixed(self.config.learning.student), self.config.execution.training
+        return distill_student.submit(label, self.run, wanted, how, pruned, *teachers, execution)
+
+    def _mixed(self, training: TrainingConfig) -> TrainingConfig:
+        """Robot steps only, where there are no visual questions."""
+        return training if self.raw.multimodal is not None else training.model_copy(update={"multimodal_every": 0})
+
+
 def train_policies(
     run: RunContext, config: PipelineConfig, curated: CurationArtifacts, raw: TrainingData
 ) -> dict[str, tuple[PolicyType, Output]]:
     """Specialist -> generalist -> DualVLA student, distilled from both; by name, with what each is trained to be."""
-    learning, execution = config.learning, config.execution.training
-    pruned = raw.model_copy(update={"shards": curated.shards})
-
-    def specialist_of(label: str, model: ModelConfig) -> Output:
-        return train_specialist.submit(label, run, learning.specialist, model, raw, curated.statistics, execution)
-
-    def mixed(training: TrainingConfig) -> TrainingConfig:
-        return training if raw.multimodal is not None else training.model_copy(update={"multimodal_every": 0})
-
     if raw.multimodal is None:
         tell("There are no visual questions beside these demonstrations: generalist and student learn from robot data.")
-    specialist = specialist_of("action teacher", learning.model)
-    generalist = train_generalist.submit(
-        "reasoning teacher", run, mixed(learning.generalist), raw, specialist, execution
-    )
-    teachers = (generalist, specialist, generalist)  # where it starts, who teaches actions, who teaches reasoning
-    student = distill_student.submit(
-        "DualVLA", run, mixed(learning.student), learning.distillation, pruned, *teachers, execution
-    )
+    trainer = Trainer(run, config, raw, curated.statistics)
+    pruned = raw.model_copy(update={"shards": curated.shards})
+    specialist = trainer.specialist()
+    generalist = trainer.generalist(specialist)
+    student = trainer.student("DualVLA", pruned, specialist, generalist, config.learning.distillation)
     policies: dict[str, tuple[PolicyType, Output]] = {"specialist": ("specialist", specialist)}
-    if learning.blind_control:
-        blind = specialist_of("blind control", learning.model.model_copy(update={"blind": True}))
-        policies["blind"] = ("specialist", blind)
+    if config.learning.blind_control:
+        policies["blind"] = ("specialist", trainer.specialist("blind control", blind=True))
     return {**policies, "generalist": ("generalist", generalist), "dualvla": ("dualvla", student)}
 
 

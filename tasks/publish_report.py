@@ -93,7 +93,7 @@ def publish_report(
                 "title": f"DualVLA on {dataset.name}" if policies else f"Curation of {dataset.name}",
                 "parameters": _parameters(made),
                 "lineage": tuple(map(_node, made)),
-                "policies": tuple(_policy(job.store, name, policy) for name, policy in policies.items()),
+                "policies": tuple(trained_policy(job.store, name, policy) for name, policy in policies.items()),
             }
         )
         return write_report(sources, context, job.output, job.progress)
@@ -103,10 +103,15 @@ def publish_report(
 
 
 def export_report(run: RunContext, report: ArtifactRef, folder: Path) -> Path:
-    """Copy a report out of the store to where people look for it, in place of an older one; returns the page's path."""
+    """Copy a report out of the store to where people look for it; returns the page's path."""
+    return export_artifact(run, report, folder) / "report.html"
+
+
+def export_artifact(run: RunContext, artifact: ArtifactRef, folder: Path) -> Path:
+    """Copy an artifact's payload into ``folder``, in place of what was there; returns it."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(open_artifacts(run).folder(report), folder)
-    return folder / "report.html"
+    shutil.copytree(open_artifacts(run).folder(artifact), folder)
+    return folder
 
 
 def _context(
@@ -133,7 +138,8 @@ def _context(
     )
 
 
-def _policy(store: ArtifactStore, name: str, policy: PolicyArtifacts) -> TrainedPolicy:
+def trained_policy(store: ArtifactStore, name: str, policy: PolicyArtifacts) -> TrainedPolicy:
+    """What reports and experiments read of a policy."""
     made = store.manifest(policy.checkpoint)
     inputs = made.request.inputs
     measures = {role: getattr(policy, role) for role in ("questions", "rollouts", "score")}

@@ -1,4 +1,4 @@
-"""Renders the pages about judges; style and script are those of the project's report."""
+"""Renders the pages about judges and experiments; style and script are those of the project's report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from dualvla_core.report.page import sha256_source
 from dualvla_core.report.thumbnails import data_uri
 
-_LOADER = ChoiceLoader([PackageLoader("dualvla_core", "vla_score"), PackageLoader("dualvla_core", "report")])
+_LOADER = ChoiceLoader([PackageLoader("dualvla_core", package) for package in ("vla_score", "experiments", "report")])
 
 
 def render(template: str, **values: Any) -> str:

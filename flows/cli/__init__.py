@@ -16,6 +16,7 @@ from flows.cli import (
     doctor,
     episodes,
     events,
+    experiment,
     export,
     inspect,
     judge,
@@ -39,6 +40,7 @@ export.register(app)
 deploy.register(app)
 server.register(app)
 compare.register(app)
+experiment.register(app)
 results.register(app)
 doctor.register(app)
 app.add_typer(artifacts.app, name="artifacts")

@@ -202,9 +202,10 @@ def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any)
 def run_context(settings: Settings, force: list[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
     from flows import curate, events, export, judge, promote, train  # noqa: PLC0415
+    from flows.experiments import experiment as experiments  # noqa: PLC0415
     from flows.recorded import here  # noqa: PLC0415
 
-    flows = (curate, events, train, promote, export, judge)
+    flows = (curate, events, train, promote, export, judge, experiments)
     names = [stage.name for each in flows for stage in each.STAGES]
     unknown = sorted(set(force) - set(names))
     if unknown:

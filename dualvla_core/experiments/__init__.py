@@ -1,0 +1,1 @@
+"""Experiments on the method: variants of a pipeline, measured alike over training seeds."""

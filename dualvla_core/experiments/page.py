@@ -1,0 +1,158 @@
+"""The page of an experiment, its numbers as JSON, and a section in Markdown for people's own documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualvla_core.experiments.outcome import read_seed, read_trials
+from dualvla_core.experiments.summary import MEASURES, Difference, Estimate, ExperimentSummary, summarise
+from dualvla_core.params import Params, Summary
+from dualvla_core.report import svg
+from dualvla_core.report.svg import Scale
+from dualvla_core.vla_score.pages import render
+
+PAGE, NUMBERS, SECTION = "experiment.html", "experiment.json", "section.md"
+WIDTH, HEIGHT = 560.0, 320.0
+_CURVES = ("success", "accuracy", "reasoning")
+
+
+class ExperimentText(Params):
+    """What the page says about an experiment beside its numbers."""
+
+    title: str
+    question: str
+    """What it asks, in a sentence."""
+    claim: str
+    """What the paper reports, for orientation."""
+    variants: dict[str, str]
+    """What each variant is."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A variant in a drawing of `WIDTH` x `HEIGHT`: its mean, and each seed's place."""
+
+    name: str
+    number: int
+    x: float
+    y: float
+    seeds: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One measure over the steps of fine-tuning: its path, and the marks of the variants that are not on it."""
+
+    measure: str
+    path: str
+    marks: tuple[Mark, ...]
+
+
+def publish(
+    reference: str, text: ExperimentText, folders: Sequence[Path], setting: Mapping[str, Any], output: Path
+) -> Summary:
+    """Write ``experiment.html``, ``experiment.json`` and ``section.md``.
+
+    Args:
+        reference: the variant others are compared with.
+        text: what is asked, and what the variants are.
+        folders: of every seed's `measure_seed`, at least one.
+        setting: what was held fixed, as shown.
+        output: an empty folder.
+    """
+    found = summarise(reference, [read_seed(each) for each in folders], [read_trials(each) for each in folders])
+    measures = [name for name in MEASURES if any(name in each for each in found.variants.values())]
+    (output / NUMBERS).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (output / SECTION).write_text(section(text, found, measures), encoding="utf-8")
+    page = render(
+        "experiment.html",
+        text=text,
+        found=found,
+        measures=measures,
+        units=MEASURES,
+        setting=setting,
+        plane=plane(found),
+        curves=curves(found) if found.experiment == "degeneration" else (),
+        width=WIDTH,
+        height=HEIGHT,
+        estimated=estimated,
+        signed=signed,
+    )
+    (output / PAGE).write_text(page, encoding="utf-8")
+    means = {f"{name}.{measure}": each.mean for name, row in found.variants.items() for measure, each in row.items()}
+    return {"seeds": len(found.seeds), **means}
+
+
+def plane(found: ExperimentSummary) -> tuple[Mark, ...]:
+    """Variants in the plane of success (right) and visual questions answered rightly (up), both 0 to 100."""
+    x, y = Scale(0, 100, 0, WIDTH), Scale(0, 100, HEIGHT, 0)
+    return tuple(
+        Mark(
+            name,
+            number,
+            x(row["success"].mean),
+            y(row["accuracy"].mean),
+            tuple((x(a), y(b)) for a, b in zip(row["success"].seeds, row["accuracy"].seeds, strict=True)),
+        )
+        for number, (name, row) in enumerate(found.variants.items())
+        if "success" in row and "accuracy" in row
+    )
+
+
+def curves(found: ExperimentSummary) -> tuple[Curve, ...]:
+    """Success, questions and reasoning over the steps of fine-tuning on raw data; the reference is off the line."""
+    x = Scale(0, max(found.fine_tuning.values()), 0, WIDTH)
+    y = Scale(0, 100, HEIGHT, 0)
+    drawn = []
+    for measure in _CURVES:
+        known = [
+            (name, found.fine_tuning[name], row[measure]) for name, row in found.variants.items() if measure in row
+        ]
+        raw = sorted((steps, each.mean) for name, steps, each in known if name != found.reference)
+        path = svg.polyline([steps for steps, _ in raw], [value for _, value in raw], x, y)
+        marks = tuple(
+            Mark(name, number, x(steps), y(each.mean), tuple((x(steps), y(value)) for value in each.seeds))
+            for number, (name, steps, each) in enumerate(known)
+        )
+        drawn.append(Curve(measure, path, marks))
+    return tuple(drawn)
+
+
+def section(text: ExperimentText, found: ExperimentSummary, measures: Sequence[str]) -> str:
+    """The findings in Markdown."""
+    seeds = ", ".join(map(str, found.seeds))
+    lines = [f"## {text.title}", "", text.question, "", f"The paper: {text.claim}", ""]
+    lines += [f"Training seeds {seeds}; 95 % t intervals over their means.", ""]
+    rows = [
+        [name, *(estimated(row[measure]) if measure in row else "–" for measure in measures)]
+        for name, row in found.variants.items()
+    ]
+    lines += _table(["variant", *(MEASURES[name] for name in measures)], rows)
+    lines += ["", f"Differences from *{found.reference}*:", ""]
+    differences = [[each.variant, each.measure, signed(each), each.verdict] for each in found.differences]
+    lines += _table(["variant", "measure", "difference", "verdict"], differences)
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def estimated(value: Estimate) -> str:
+    """A mean with its interval, if it has one."""
+    decimals = 3 if abs(value.mean) < 1 else 1
+    if value.low is None or value.high is None:
+        return f"{value.mean:.{decimals}f}"
+    return f"{value.mean:.{decimals}f} [{value.low:.{decimals}f}, {value.high:.{decimals}f}]"
+
+
+def signed(difference: Difference) -> str:
+    """A difference with its interval, if it has one."""
+    value = difference.estimate
+    decimals = 3 if difference.measure == "open_loop" else 1
+    if value.low is None or value.high is None:
+        return f"{value.mean:+.{decimals}f}"
+    return f"{value.mean:+.{decimals}f} [{value.low:+.{decimals}f}, {value.high:+.{decimals}f}]"

@@ -1,0 +1,143 @@
+"""Numbers over training seeds: means, intervals, and differences from a reference variant.
+
+The training seed is what was repeated, so it is what intervals are made of: Student's t over the seeds' means. With
+three seeds they are wide, and that is what three seeds know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from statistics import fmean, stdev
+
+from pydantic import Field
+
+from dualvla_core.evaluation.paired import sign_test
+from dualvla_core.experiments.outcome import SeedOutcome
+from dualvla_core.params import Params
+
+MEASURES: dict[str, str] = {
+    "success": "closed-loop success (%)",
+    "unseen": "success on unseen tasks (%)",
+    "accuracy": "visual questions right (%)",
+    "reasoning": "reasoning, by rule (0 to 100)",
+    "alignment": "alignment, by rule (0 to 100)",
+    "open_loop": "open-loop action error (normalised)",
+    "reasoning_tokens": "reasoning tokens per episode",
+}
+"""What is reported, and its unit."""
+
+
+class Estimate(Params):
+    """A mean over training seeds."""
+
+    mean: float = Field(description="Mean of the seeds' values.")
+    low: float | None = Field(description="Lower end of its 95 % t interval; none with a single seed.")
+    high: float | None = Field(description="Upper end.")
+    seeds: tuple[float, ...] = Field(description="The value of each seed.")
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval tells the value from 0."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+class Difference(Params):
+    """A variant minus the reference, trained with the same seeds and measured on the same trials."""
+
+    variant: str = Field(description="The variant.")
+    measure: str = Field(description="One of `MEASURES`.")
+    estimate: Estimate = Field(description="The seeds' differences.")
+    better: int | None = Field(description="Trials only the variant solved, over all seeds (success only).")
+    worse: int | None = Field(description="Trials only the reference solved.")
+    p_value: float | None = Field(description="Of McNemar's exact test on these; it takes trials as independent.")
+
+    @property
+    def verdict(self) -> str:
+        """What the interval supports."""
+        if not self.estimate.excludes_zero:
+            return "not told apart"
+        return "above" if self.estimate.mean > 0 else "below"
+
+
+class ExperimentSummary(Params):
+    """What an experiment found."""
+
+    experiment: str = Field(description="Its name.")
+    reference: str = Field(description="The variant others are compared with.")
+    seeds: tuple[int, ...] = Field(description="Training seeds.")
+    fine_tuning: dict[str, int] = Field(description="By variant, optimizer steps since the specialist.")
+    variants: dict[str, dict[str, Estimate]] = Field(description="By variant and measure.")
+    differences: tuple[Difference, ...] = Field(description="Every other variant against the reference.")
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The mean of at least one seed's values, with Student's t interval (n - 1 degrees of freedom)."""
+    from scipy.stats import t as student  # noqa: PLC0415 - takes a second, and comes with the extra `train`
+
+    mean = fmean(values)
+    if len(values) < 2:
+        return Estimate(mean=mean, low=None, high=None, seeds=tuple(values))
+    half = float(student.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return Estimate(mean=mean, low=mean - half, high=mean + half, seeds=tuple(values))
+
+
+def summarise(
+    reference: str,
+    seeds: Sequence[SeedOutcome],
+    trials: Sequence[Mapping[str, Mapping[tuple[str, int], float]]],
+) -> ExperimentSummary:
+    """Put the seeds together.
+
+    Args:
+        reference: one of the variants.
+        seeds: at least one, with the same variants.
+        trials: per seed, success by variant and trial.
+    """
+    found = [{name: each.measures() for name, each in seed.variants.items()} for seed in seeds]
+    variants = {
+        name: {
+            measure: estimate([value for value in values if value is not None])
+            for measure in MEASURES
+            if None not in (values := [each[name][measure] for each in found])
+        }
+        for name in found[0]
+    }
+    differences = [
+        _difference(name, measure, reference, found, trials)
+        for name in variants
+        if name != reference
+        for measure in variants[name]
+        if measure in variants[reference]
+    ]
+    return ExperimentSummary(
+        experiment=seeds[0].experiment,
+        reference=reference,
+        seeds=tuple(seed.seed for seed in seeds),
+        fine_tuning={name: each.fine_tuning for name, each in seeds[0].variants.items()},
+        variants=variants,
+        differences=tuple(differences),
+    )
+
+
+def _difference(
+    name: str,
+    measure: str,
+    reference: str,
+    found: Sequence[Mapping[str, Mapping[str, float | None]]],
+    trials: Sequence[Mapping[str, Mapping[tuple[str, int], float]]],
+) -> Difference:
+    values = [(each[name][measure] or 0.0) - (each[reference][measure] or 0.0) for each in found]
+    better = worse = p_value = None
+    if measure == "success":
+        signs = list(chain.from_iterable(_signs(each[name], each[reference]) for each in trials))
+        better, worse = sum(sign > 0 for sign in signs), sum(sign < 0 for sign in signs)
+        p_value = sign_test(better, worse)
+    return Difference(
+        variant=name, measure=measure, estimate=estimate(values), better=better, worse=worse, p_value=p_value
+    )
+
+
+def _signs(one: Mapping[tuple[str, int], float], other: Mapping[tuple[str, int], float]) -> list[float]:
+    return [one[trial] - other[trial] for trial in one]

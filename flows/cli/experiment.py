@@ -1,0 +1,64 @@
+"""`dualvla experiment`: variants of the method, measured over training seeds."""
+
+from __future__ import annotations
+
+import importlib
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from dualvla_core.errors import ConfigError
+from dualvla_core.experiments.config import ExperimentName
+from flows.cli.configuration import Overrides, configure, preset_names
+from flows.cli.run import DryRun, execute_pipeline, require_extras
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from dualvla_core.pipeline_config import PipelineConfig
+    from infra.manifest import ArtifactRef
+    from tasks.stage import RunContext
+
+NAMES = get_args(ExperimentName)
+
+Name = Annotated[str, typer.Argument(metavar="|".join(NAMES), help="Which experiment.")]
+Scale = Annotated[
+    str, typer.Option("--preset", help="Scale: cpu, gpu, any other preset, or the path of a YAML file with its keys.")
+]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Training seeds of every variant; otherwise the preset's.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(experiment)
+
+
+def experiment(
+    name: Name,
+    preset: Scale = "cpu",
+    seeds: Seeds = None,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default
+    dry_run: DryRun = False,
+) -> None:
+    """Train and measure the variants of an experiment; run again to go on, or with more seeds to add to it."""
+    if name not in NAMES:
+        raise ConfigError(f"There is no experiment {name!r}; expected one of {', '.join(NAMES)}.")
+    require_extras("train")
+    scale = f"experiment-{preset}"
+    options: dict[str, Any] = {} if seeds is None else {"experiment": {"seeds": seeds}}
+    config = configure(scale if scale in preset_names() else preset, overrides, options).config
+    execute_pipeline(partial(_flow, name), partial(_tell, name), config, dry_run, [])
+
+
+def _flow(name: str) -> Any:
+    return getattr(importlib.import_module(f"flows.experiments.{name}"), name)
+
+
+def _tell(name: str, run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> None:
+    """Copy the report to where people look for it, print its section, and its path as the last line."""
+    from dualvla_core.experiments.page import PAGE, SECTION  # noqa: PLC0415
+    from tasks.publish_report import export_artifact  # noqa: PLC0415
+
+    folder = export_artifact(run, report, settings.root / "reports" / f"{name}-{config.name}")
+    typer.echo((folder / SECTION).read_text(encoding="utf-8"))
+    typer.echo(str(folder / PAGE))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from dualvla_core.experiments.outcome import read_seed, read_trials
+from dualvla_core.experiments.summary import ExperimentSummary, estimate, summarise
+from tests.dualvla_core.experiments.conftest import MakeSeed
+
+
+def over(folders: Sequence[Path]) -> ExperimentSummary:
+    return summarise("dualvla", [read_seed(each) for each in folders], [read_trials(each) for each in folders])
+
+
+def test_an_interval_is_students_over_the_seeds() -> None:
+    found = estimate([1, 2, 3])
+    assert found.mean == 2
+    assert found.low == pytest.approx(2 - 4.302653 / 3**0.5)  # t(0.975, 2 degrees of freedom), deviation 1
+    assert found.high == pytest.approx(2 + 4.302653 / 3**0.5)
+    assert not found.excludes_zero
+    assert estimate([10, 11, 12]).excludes_zero
+
+
+def test_one_seed_has_no_interval_and_tells_nothing() -> None:
+    found = estimate([7])
+    assert (found.mean, found.low, found.high, found.excludes_zero) == (7, None, None, False)
+
+
+def test_differences_are_taken_within_seeds(make_seed: MakeSeed) -> None:
+    folders = [
+        make_seed(0, dualvla="SSSS", raw_5="SSff"),
+        make_seed(1, dualvla="SSSf", raw_5="Sfff"),
+        make_seed(2, dualvla="SSff", raw_5="ffff"),
+    ]
+    found = over(folders)
+    assert found.seeds == (0, 1, 2)
+    assert found.variants["dualvla"]["success"].seeds == (100, 75, 50)
+    (success,) = [each for each in found.differences if each.measure == "success"]
+    assert success.variant == "raw_5"
+    assert success.estimate.seeds == (-50, -50, -50)  # the seeds differ by far more than the variants vary
+    assert success.verdict == "below"
+    assert (success.better, success.worse) == (0, 6)
+    assert success.p_value == pytest.approx(2 / 2**6)
+
+
+def test_a_difference_that_varies_with_the_seed_is_not_told_apart(make_seed: MakeSeed) -> None:
+    found = over([make_seed(0, dualvla="SSff", raw_5="ffff"), make_seed(1, dualvla="ffff", raw_5="SSSf")])
+    (success,) = [each for each in found.differences if each.measure == "success"]
+    assert success.verdict == "not told apart"
+    assert (success.better, success.worse) == (3, 2)
