@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dualvla_core.errors import ConfigError
+from dualvla_core.evaluation.benchmarks.rules.judged import Judge as AnswerJudge
 from dualvla_core.vla_score.config import ScoreConfig
 from dualvla_core.vla_score.judge import Judge
 from dualvla_core.vla_score.knowledge import read_knowledge_base
@@ -33,6 +34,16 @@ class OpenJudge:
 def open_judge(config: ScoreConfig, settings: Settings, store: ArtifactStore) -> OpenJudge:
     """The judge of a configuration. Raises `ConfigError` for one that cannot judge."""
     return _OPENERS[config.judge](config, settings, store)
+
+
+def open_grader(settings: Settings, model: str) -> AnswerJudge | None:
+    """The judge of free answers at this machine's endpoint, or None where no endpoint is set."""
+    if settings.judge_url is None:
+        return None
+    from infra.chat_endpoint import ChatEndpoint  # noqa: PLC0415 - the client is an extra
+    from infra.judge_client import AnswerGrader  # noqa: PLC0415
+
+    return AnswerGrader(ChatEndpoint(model, settings))
 
 
 def named_artifact(store: ArtifactStore, name: str, stages: tuple[str, ...]) -> ArtifactRef:
@@ -64,19 +75,20 @@ def _local(config: ScoreConfig, _settings: Settings, store: ArtifactStore) -> Op
 
 
 def _remote(config: ScoreConfig, settings: Settings, store: ArtifactStore) -> OpenJudge:
-    from infra.judge_client import OpenAIChat  # noqa: PLC0415 - the client is an extra
+    from infra.chat_endpoint import ChatEndpoint  # noqa: PLC0415 - the client is an extra
+    from infra.judge_client import OpenAIChat  # noqa: PLC0415
 
-    chat = OpenAIChat(config.vlm, settings)
+    asked = ChatEndpoint(config.vlm.model, settings)
 
     def bill() -> str:
-        cost = chat.prompt_tokens * settings.judge_input_price + chat.completion_tokens * settings.judge_output_price
+        cost = asked.prompt_tokens * settings.judge_input_price + asked.completion_tokens * settings.judge_output_price
         priced = f", {cost / 1e6:.2f} at the prices set" if cost else ""
         return (
-            f"{chat.requests} requests to {config.vlm.model}: {chat.prompt_tokens} tokens sent, "
-            f"{chat.completion_tokens} received{priced}."
+            f"{asked.requests} requests to {config.vlm.model}: {asked.prompt_tokens} tokens sent, "
+            f"{asked.completion_tokens} received{priced}."
         )
 
-    return OpenJudge(_vlm_judge(config, chat, store), settings.judge_concurrency, bill)
+    return OpenJudge(_vlm_judge(config, OpenAIChat(config.vlm, asked), store), settings.judge_concurrency, bill)
 
 
 def _vlm_judge(config: ScoreConfig, chat: ChatModel, store: ArtifactStore) -> VlmJudge:

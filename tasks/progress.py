@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -72,10 +73,14 @@ class _ProgressArtifact:
 
 def publish_summary(stage: str, artifact: str, summary: Summary) -> None:
     """Show a stage's summary as a table in the Prefect UI, under a stable key."""
-    if TaskRunContext.get() is None:
-        return
     rows = [{"quantity": name.replace("_", " "), "value": value} for name, value in summary.items()]
-    create_table_artifact(table=rows, key=stage.replace("_", "-"), description=f"`{artifact}`")
+    publish_table(stage.replace("_", "-"), rows, f"`{artifact}`")
+
+
+def publish_table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
+    """Show a table in the Prefect UI, under a stable key; outside a task nobody looks."""
+    if TaskRunContext.get() is not None:
+        create_table_artifact(table=[dict(row) for row in rows], key=key, description=description)
 
 
 def tell(sentence: str) -> None:

@@ -63,7 +63,7 @@ class PolicyArtifacts(Params):
         return {f"{policy}.{role}": (ref,) for role, ref in self if ref is not None}
 
 
-@stage("publish_report", version=2)
+@stage("publish_report", version=3)
 def publish_report(
     _run: RunContext,
     config: ReportParams,
@@ -142,7 +142,7 @@ def trained_policy(store: ArtifactStore, name: str, policy: PolicyArtifacts) -> 
     """What reports and experiments read of a policy."""
     made = store.manifest(policy.checkpoint)
     inputs = made.request.inputs
-    measures = {role: getattr(policy, role) for role in ("questions", "rollouts", "score")}
+    measures = {role: getattr(policy, role) for role in ("questions", "benchmarks", "rollouts", "score")}
     return TrainedPolicy(
         name=name,
         checkpoint=store.folder(policy.checkpoint),

@@ -9,8 +9,8 @@ from dualvla_core.evaluation.benchmarks.config import ScoringConfig
 from dualvla_core.evaluation.benchmarks.rules.judged import Judge, read_grade
 from dualvla_core.evaluation.benchmarks.scoring import score_predictions
 from dualvla_core.params import Summary
-from infra.chat_completions import configured_judge
 from infra.digests import digest_json
+from infra.judge import open_grader
 from infra.manifest import ArtifactRef
 from infra.object_store import MissingObjectError, ObjectStore
 from infra.settings import Settings
@@ -41,7 +41,7 @@ class RememberedJudge:
 @stage("score_answers", version=1)
 def score_answers(_run: RunContext, config: ScoringConfig, questions: ArtifactRef, predictions: ArtifactRef) -> Work:
     """Scores by the benchmark's rule, for every group; no policy is asked."""
-    endpoint = None if config.judge is None else configured_judge(Settings(), config.judge.model)
+    endpoint = None if config.judge is None else open_grader(Settings(), config.judge.model)
 
     def body(job: Job) -> Summary:
         judge = None

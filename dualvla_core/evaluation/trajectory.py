@@ -86,6 +86,13 @@ def read_trajectories(folder: Path) -> Iterator[Trajectory]:
             yield _trajectory(row, played, batch, limit)
 
 
+def silent_rollouts(folder: Path) -> set[int]:
+    """The episodes in which not a word was said. Raises `ArtifactError` when the steps cannot be read."""
+    steps = _read(folder / STEPS_FILE, STEPS)
+    spoken = steps.filter(pc.is_valid(steps["reasoning"]))
+    return set(steps["rollout"].to_pylist()) - set(spoken["rollout"].to_pylist())
+
+
 def write_trajectories(trajectories: Iterable[Trajectory], protocol: EvaluationProtocol, folder: Path) -> None:
     """Write episodes that no harness played as a folder of rollouts, in the order of their ``rollout`` numbers."""
     rollouts: list[dict[str, Any]] = []

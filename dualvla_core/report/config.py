@@ -11,6 +11,7 @@ class ReportParams(Params):
     """Sizes of the report's samples; the numbers are always computed over every episode."""
 
     film_strips: int = Field(8, ge=0, le=40, description="Episodes drawn as film strips over their signals (count).")
+    surprising: int = Field(10, ge=0, le=40, description="Episodes that stand out, drawn as film strips too (count).")
     strip_cameras: int = Field(2, ge=1, le=4, description="Cameras shown per film strip, first listed first (count).")
     strip_frames: int = Field(12, ge=1, le=24, description="Thumbnails per film strip (count).")
     thumbnail_height: int = Field(144, ge=32, le=320, description="Largest height of a thumbnail (pixels).")

@@ -51,6 +51,7 @@ class TrainedPolicy(Params):
     lineage: tuple[StageNode, ...] = Field(description="The checkpoint and all it was made from, makers first.")
     open_loop: Summary | None = Field(None, description="What the open-loop evaluation says.")
     questions: Path | None = Field(None, description="Folder with the answers to held-out questions.")
+    benchmarks: Path | None = Field(None, description="Folder with the table of the multimodal benchmarks.")
     rollouts: Path | None = Field(None, description="Folder with the rollouts.")
     score: Path | None = Field(None, description="Folder with the verdicts on the rollouts.")
 

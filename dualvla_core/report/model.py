@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from dualvla_core.params import Params
+from dualvla_core.pruning.config import Rule
 from dualvla_core.report.results.model import Results
 
 Split: TypeAlias = Literal["train", "held_out"]
@@ -74,6 +75,41 @@ class RuleCount(Params):
     keep: bool = Field(description="Whether it keeps the frame's reasoning.")
     frames: int = Field(description="Frames it decided (count).")
     share: float = Field(description="Its share of all frames.")
+
+
+class RetentionByRule(Params):
+    """What each pruning rule would keep of a group of episodes, given the same labels."""
+
+    kind: Literal["all", "dataset", "task"] = Field(description="What groups the episodes.")
+    name: str = Field(description="The dataset or task; empty for all.")
+    ratios: dict[Rule, float] = Field(description="Kept share of the considered frames, per rule.")
+
+
+class ReasoningText(Params):
+    """Reasoning text in numbers."""
+
+    frames: int = Field(description="Frames with reasoning (count).")
+    tokens: int = Field(description="Words and punctuation marks (count).")
+    texts: int = Field(description="Different texts (count).")
+    bits_per_token: float = Field(description="Entropy of the distribution of tokens (bit).")
+    bits_per_frame: float = Field(description="Entropy of the distribution of texts (bit).")
+
+
+class TextChange(Params):
+    """The reasoning before pruning and after it."""
+
+    before: ReasoningText = Field(description="All of it.")
+    after: ReasoningText = Field(description="That of kept frames.")
+
+
+class SurprisingEpisode(Params):
+    """Why an episode stands out among those of its task."""
+
+    episode: str = Field(description="Digest of the episode.")
+    quantity: str = Field(description="In what.")
+    value: float = Field(description="Its value.")
+    median: float = Field(description="Median of the episodes it is compared with.")
+    deviation: float = Field(description="Robust z-score.")
 
 
 class EpisodeRow(Params):
@@ -157,7 +193,7 @@ class MultimodalSummary(Params):
 class Report(Params):
     """The whole of ``report.json``."""
 
-    format: int = Field(2, description="Version of this file's format.")
+    format: int = Field(3, description="Version of this file's format.")
     title: str = Field(description="Title of the report.")
     datasets: tuple[DatasetFacts, ...] = Field(description="The datasets that were curated.")
     basis: Basis = Field(description="What every retention ratio is a share of; all frames where none had reasoning.")
@@ -167,6 +203,9 @@ class Report(Params):
     by_task: tuple[Retention, ...] = Field(description="Retention per task, highest first.")
     by_split: tuple[Retention, ...] = Field(description="Retention of the training and the held-out episodes.")
     rules: tuple[RuleCount, ...] = Field(description="Frames per rule, most frequent first.")
+    rules_compared: tuple[RetentionByRule, ...] = Field(description="What each pruning rule would keep.")
+    text: TextChange | None = Field(description="Reasoning before and after pruning; null without any.")
+    surprising: tuple[SurprisingEpisode, ...] = Field(description="Episodes that stand out, most surprising first.")
     episodes: tuple[EpisodeRow, ...] = Field(description="Every curated episode, in the dataset's order.")
     skipped: tuple[SkippedEpisode, ...] = Field(description="Every episode that was left out.")
     film_strips: tuple[FilmStripChoice, ...] = Field(description="The episodes the page draws in full.")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import PackageLoader
 from markupsafe import Markup
 
 from dualvla_core.report import formats, svg
@@ -22,6 +22,7 @@ from dualvla_core.report.results.curves import PolicyCurves
 from dualvla_core.report.results.plane import Plane
 from dualvla_core.report.results.rollouts import TaskClips
 from dualvla_core.report.svg import HEIGHT, WIDTH, Scale
+from dualvla_core.report.templates import templates
 
 _BINS = 24
 _FEWEST_FOR_HISTOGRAM = 12
@@ -55,14 +56,7 @@ def render_page(
 ) -> str:
     """The page; every text of the data is escaped, and the content policy lets only its own script run."""
     loader = PackageLoader("dualvla_core", "report")
-    page = Environment(
-        loader=loader,
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    page = templates(loader)
     page.filters.update(
         because=formats.because,
         camera_name=formats.camera_name,

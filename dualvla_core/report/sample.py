@@ -1,4 +1,4 @@
-"""Which episodes the page draws in full: the median of each task, and the extremes of retention."""
+"""Which episodes the page draws in full: the median of each task, the extremes of retention, and what stands out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dualvla_core.report.model import EpisodeRow, FilmStripChoice
+from dualvla_core.report.model import EpisodeRow, FilmStripChoice, SurprisingEpisode
 
 
 def choose_film_strips(rows: Sequence[EpisodeRow], most: int) -> tuple[FilmStripChoice, ...]:
@@ -31,6 +31,18 @@ def choose_film_strips(rows: Sequence[EpisodeRow], most: int) -> tuple[FilmStrip
         why.setdefault(ordered[-1].episode, []).append("highest retention of all")
     chosen = list(why.items())[:most]
     return tuple(FilmStripChoice(episode=episode, why=", ".join(reasons)) for episode, reasons in chosen)
+
+
+def add_surprising(
+    chosen: Sequence[FilmStripChoice], surprising: Sequence[SurprisingEpisode]
+) -> tuple[FilmStripChoice, ...]:
+    """The chosen episodes followed by the surprising ones, each once, with every reason it is drawn for."""
+    why = {choice.episode: [choice.why] for choice in chosen}
+    for each in surprising:
+        side = "above" if each.deviation > 0 else "below"
+        reason = f"stands out: {each.quantity} {each.value:.3g}, {side} the median {each.median:.3g}"
+        why.setdefault(each.episode, []).append(reason)
+    return tuple(FilmStripChoice(episode=episode, why=", ".join(reasons)) for episode, reasons in why.items())
 
 
 def _by_retention(rows: Sequence[EpisodeRow]) -> list[EpisodeRow]:

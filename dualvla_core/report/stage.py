@@ -13,13 +13,14 @@ from dualvla_core.report.measures import Curation, episode_rows, labels, read_cu
 from dualvla_core.report.model import Report
 from dualvla_core.report.multimodal import Question, read_multimodal
 from dualvla_core.report.page import ResultDrawings, render_page
+from dualvla_core.report.pruning import reasoning_change, retention_of_rules, surprises
 from dualvla_core.report.results.card import write_cards
 from dualvla_core.report.results.curves import draw_curves
 from dualvla_core.report.results.measures import measure_policies
 from dualvla_core.report.results.model import PolicyResult
 from dualvla_core.report.results.plane import place
 from dualvla_core.report.results.rollouts import draw_rollouts
-from dualvla_core.report.sample import choose_film_strips
+from dualvla_core.report.sample import add_surprising, choose_film_strips
 from dualvla_core.report.statistics import read_statistics
 
 
@@ -48,7 +49,7 @@ def write_report(
             cards=write_cards(context.policies, results.policies, context, output),
         )
     curation = read_curation(sources, context)
-    report = measure(curation, context).model_copy(update={"results": results})
+    report = measure(curation, context, sources).model_copy(update={"results": results})
     questions: tuple[Question, ...] = ()
     if context.multimodal is not None:
         summary, questions = read_multimodal(context.multimodal, context.report)
@@ -81,9 +82,10 @@ def _headline(result: PolicyResult) -> Iterator[tuple[str, float]]:
         yield f"{result.name}.open_loop_error", result.open_loop.error
 
 
-def measure(curation: Curation, context: ReportContext) -> Report:
+def measure(curation: Curation, context: ReportContext, sources: Sequence[CuratedSegment]) -> Report:
     """Every number of the curation but the multimodal set's."""
     rows = episode_rows(curation, context)
+    surprising = surprises(rows, context.report.surprising)
     return Report(
         title=context.title,
         datasets=context.datasets,
@@ -94,9 +96,12 @@ def measure(curation: Curation, context: ReportContext) -> Report:
         by_task=retention_by(rows, lambda row: row.task),
         by_split=tuple(sorted(retention_by(rows, lambda row: row.split), key=lambda entry: entry.name != "train")),
         rules=rules(curation),
+        rules_compared=retention_of_rules(curation, context),
+        text=reasoning_change(sources, curation),
+        surprising=surprising,
         episodes=rows,
         skipped=curation.skipped,
-        film_strips=choose_film_strips(rows, context.report.film_strips),
+        film_strips=add_surprising(choose_film_strips(rows, context.report.film_strips), surprising),
         parameters=context.parameters,
         lineage=context.lineage,
         statistics=read_statistics(context.statistics) if context.statistics is not None else (),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import ChoiceLoader, PackageLoader
 from markupsafe import Markup
 
 from dualvla_core.report.page import sha256_source
+from dualvla_core.report.templates import templates
 from dualvla_core.report.thumbnails import data_uri
 
 _LOADER = ChoiceLoader([PackageLoader("dualvla_core", package) for package in ("vla_score", "experiments", "report")])
@@ -15,14 +16,7 @@ _LOADER = ChoiceLoader([PackageLoader("dualvla_core", package) for package in ("
 
 def render(template: str, **values: Any) -> str:
     """One page that needs no other file; every text is escaped, and only the page's own script may run."""
-    pages = Environment(
-        loader=_LOADER,
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    pages = templates(_LOADER)
     pages.filters.update(points=points, hundred=hundred, data_uri=data_uri, sha256_source=sha256_source)
     pages.globals.update(script=Markup(_LOADER.get_source(pages, "script.html")[0]))
     return pages.get_template(template).render(**values)

@@ -39,6 +39,8 @@ _REASONING = """\
 - Reasoning: is what the robot says about scene, plan and progress correct, consistent from one moment to the next, \
 and of use for the task?
 - Alignment: does the robot do what it says, at the time it says it, with the thing it names?
+The robot need not speak at every moment: what it said last stands until it says something else, and few words are no \
+fault in themselves. Without a single word there is no evidence for these two.
 """
 _RULES = """\
 Rules:

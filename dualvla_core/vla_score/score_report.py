@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from dualvla_core.errors import ArtifactError
-from dualvla_core.evaluation.trajectory import Trajectory, read_trajectories
+from dualvla_core.evaluation.trajectory import Trajectory, read_trajectories, silent_rollouts
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 from dualvla_core.vla_score.config import BootstrapConfig, FramesConfig
@@ -26,6 +26,7 @@ from dualvla_core.vla_score.stage import SCORE_FILE, SCORES, SCORES_FILE, scored
 PAGE, NUMBERS, ATTEMPTS = "scores.html", "scores.json", "attempts"
 
 _FRAMES = FramesConfig(count=12, size=160, jpeg_quality=80)
+_SILENT = "says nothing"
 _HIGH, _LOW = 7, 4  # grades from which reasoning counts as high, and up to which another dimension counts as low
 
 PUBLISHED: tuple[dict[str, str | float | None], ...] = tuple(
@@ -79,7 +80,7 @@ def score_report(
             progress(done, total)
     numbers = {
         "judge": json.loads(judges.pop()),
-        "policies": [{name: each[name] for name in ("name", "score", "tasks", "means", "signatures")} for each in read],
+        "policies": [{name: each[name] for name in _TOLD} for each in read],
         "comparisons": comparisons,
         "published": PUBLISHED,
     }
@@ -90,20 +91,43 @@ def score_report(
     return {"measure": read[0]["score"]["name"]} | {each["name"]: each["score"]["macro"] for each in read}
 
 
+_TOLD = ("name", "score", "tasks", "means", "signatures", "spoken")
 _PAGE: dict[str, Any] = {
     "dimensions": DIMENSIONS,
     "published": PUBLISHED,
     "signs": {
+        _SILENT: "no text in the whole attempt: 0 for reasoning and alignment, hence for the score",
         "talks better than it acts": f"reasoning {_HIGH} or more, action {_LOW} or less",
         "does not do what it says": f"alignment {_LOW} or less",
     },
 }
 
 
-def signatures(row: Mapping[str, Any]) -> list[str]:
-    """The failure signatures of one verdict: what the method warns of (DualVLA 3.3)."""
+def score_rows(numbers: Mapping[str, Any]) -> list[dict[str, str | float | None]]:
+    """What ``scores.json`` says of each policy, a row each: mean grades, success, score and interval (0 to 100)."""
+    rows = []
+    for policy in numbers["policies"]:
+        score = policy["score"]
+        low_high = score["macro_interval"]
+        rows.append(
+            {"policy": policy["name"]}
+            | {name: _rounded(value) for name, value in policy["means"].items()}
+            | {
+                score["name"]: _rounded(score["macro"]),
+                "95 % interval": "unknown" if low_high is None else f"{low_high[0]:.1f} to {low_high[1]:.1f}",
+                "coverage, %": _rounded(100 * score["coverage"]),
+                "attempts without a word": policy["signatures"].get(_SILENT, 0),
+            }
+        )
+    return rows
+
+
+def signatures(row: Mapping[str, Any], *, silent: bool = False) -> list[str]:
+    """The failure signatures of one verdict (DualVLA 3.3); a ``silent`` attempt has its own and no other."""
     if row["missing"] is not None or row["reasoning"] is None:
         return []
+    if silent:
+        return [_SILENT]
     found = {
         "talks better than it acts": row["reasoning"] >= _HIGH and row["action"] <= _LOW,
         "does not do what it says": row["alignment"] <= _LOW,
@@ -114,10 +138,11 @@ def signatures(row: Mapping[str, Any]) -> list[str]:
 def _read(policy: ScoredPolicy) -> dict[str, Any]:
     verdicts = read_verdicts(policy.scores / VERDICTS_FILE)
     tasks = pq.read_table(policy.scores / SCORES_FILE, schema=SCORES).to_pylist()
+    silent = silent_rollouts(policy.rollouts)
     marks: dict[str, int] = {}
     for row in verdicts:
         row["page"] = f"{ATTEMPTS}/{policy.name}-{row['rollout']}.html"
-        row["signatures"] = signatures(row)
+        row["signatures"] = signatures(row, silent=row["rollout"] in silent)
         for name in row["signatures"]:
             marks[name] = marks.get(name, 0) + 1
     return {
@@ -127,6 +152,7 @@ def _read(policy: ScoredPolicy) -> dict[str, Any]:
         "tasks": tasks,
         "means": {name: _mean([task[name] for task in tasks]) for name in (*DIMENSIONS, "success")},
         "signatures": marks,
+        "spoken": _mean([row["score"] for row in verdicts if _SILENT not in row["signatures"]]),
     }
 
 
@@ -137,6 +163,10 @@ def _both(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Any, Any]:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _write_attempt(

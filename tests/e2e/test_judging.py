@@ -31,10 +31,10 @@ def test_rollouts_are_scored_again_reviewed_and_compared(
     command_line: Callable[..., CommandLine], tmp_path: Path
 ) -> None:
     command = command_line(tmp_path / "home")
-    assert command("train", "--preset", "minimal").returncode == 0
+    assert command("run", "--preset", "minimal").returncode == 0
     scored = command("judge", "score", "--preset", "minimal")
     assert scored.returncode == 0, scored.stderr
-    assert scored.executed == {"publish_scores": 1}  # training had scored them
+    assert scored.executed == {"publish_scores": 1}  # the run had scored them
     page = Path(scored.last_line)
     assert "rule score (proxy)" in page.read_text()
     assert len(list((page.parent / "attempts").iterdir())) == 3

@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 
 from dualvla_core.errors import ConfigError
+from dualvla_core.evaluation.benchmarks.rules.judged import JudgeError
 from dualvla_core.evaluation.trajectory import Frame, Trajectory, Utterance
 from dualvla_core.vla_score.config import VlmJudgeConfig
 from dualvla_core.vla_score.judge import Judgement, MissingVerdictError
 from dualvla_core.vla_score.stage import judge_all
 from dualvla_core.vla_score.vlm_judge import VlmJudge
+from infra.chat_endpoint import ChatEndpoint, JudgeEndpointError
+from infra.judge import open_grader
 from infra.judge_cache import ObjectVerdictStore
-from infra.judge_client import JudgeEndpointError, OpenAIChat
+from infra.judge_client import AnswerGrader, OpenAIChat
 from infra.local_store import LocalObjectStore
 from infra.settings import Settings
 from tests.infra.judge_server import GOOD, JudgeServer, Reply, judge_server
@@ -65,7 +68,8 @@ def make_judge(server: JudgeServer, slept: list[float], tmp_path: Path) -> Calla
         settings = Settings(judge_url=server.url, judge_key=KEY, judge_timeout_s=timeout_s, judge_patience_s=patience_s)
         chosen = VlmJudgeConfig(**{"model": "judge-1"} | config)
         store = ObjectVerdictStore(LocalObjectStore(tmp_path / "store"))
-        return VlmJudge(chosen, OpenAIChat(chosen, settings, sleep=slept.append), store)
+        endpoint = ChatEndpoint(chosen.model, settings, sleep=slept.append)
+        return VlmJudge(chosen, OpenAIChat(chosen, endpoint), store)
 
     return make
 
@@ -312,4 +316,44 @@ def test_settings_hide_the_key_and_an_endpoint_is_needed() -> None:
     assert KEY not in repr(Settings(judge_key=KEY))
     assert KEY not in Settings(judge_key=KEY).model_dump_json()
     with pytest.raises(ConfigError, match="DUALVLA_JUDGE_URL"):
-        OpenAIChat(VlmJudgeConfig(model="x"), Settings())
+        ChatEndpoint("x", Settings())
+
+
+@pytest.fixture
+def grader(server: JudgeServer, slept: list[float]) -> AnswerGrader:
+    settings = Settings(judge_url=server.url, judge_key=KEY)
+    return AnswerGrader(ChatEndpoint("grader", settings, sleep=slept.append))
+
+
+def test_a_free_answer_is_graded_over_the_same_client(grader: AnswerGrader, server: JudgeServer) -> None:
+    server.always = Reply("0.5")
+    assert grader.complete("Grade this.", 0.5) == "0.5"
+    (request,) = server.requests
+    assert (request["model"], request["temperature"]) == ("grader", 0.5)
+    assert request["messages"] == [{"role": "user", "content": "Grade this."}]
+    assert server.keys == [f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(body=b"no json"), Reply(body=b"{}"), Reply(body=b'{"choices": []}'), Reply(status=400)]
+)
+def test_what_is_no_answer_is_a_graders_failure(grader: AnswerGrader, server: JudgeServer, reply: Reply) -> None:
+    server.always = reply
+    with pytest.raises(JudgeError):
+        grader.complete("Grade this.", 0.0)
+
+
+def test_a_grader_outlasts_what_passes_and_ends_the_run_on_what_does_not(
+    grader: AnswerGrader, server: JudgeServer, slept: list[float]
+) -> None:
+    server.script, server.always = [Reply(status=429), Reply(status=500)], Reply("1.0")
+    assert grader.complete("Grade this.", 0.0) == "1.0"
+    assert len(slept) == 2
+    server.always = Reply(status=503)
+    with pytest.raises(JudgeEndpointError, match="gave no answer for 900 s"):
+        grader.complete("Grade this.", 0.0)
+
+
+def test_without_an_endpoint_there_is_no_grader(server: JudgeServer) -> None:
+    assert open_grader(Settings(judge_url=None), "grader") is None
+    assert open_grader(Settings(judge_url=server.url), "grader") is not None

@@ -10,6 +10,7 @@ import pytest
 from dualvla_core.errors import DatasetError
 from dualvla_core.evaluation.benchmarks.config import ScoringConfig, TextJudgeConfig
 from dualvla_core.evaluation.benchmarks.tables import OVERVIEW, OVERVIEW_FILE, read_rows
+from infra.chat_endpoint import JudgeEndpointError
 from infra.local_store import LocalObjectStore
 from infra.manifest import ArtifactRef
 from tasks.import_predictions import import_predictions
@@ -18,6 +19,7 @@ from tasks.read_benchmark import read_benchmark
 from tasks.score_answers import RememberedJudge, score_answers, summarise_benchmarks
 from tasks.stage import RunContext, StageTask, commit_once, open_artifacts
 from tests.dualvla_core.evaluation.benchmarks.conftest import picture, write_tsv
+from tests.infra.judge_server import Reply, judge_server
 
 
 @pytest.fixture
@@ -123,7 +125,13 @@ def test_an_endpoint_that_came_later_is_asked(
     predictions, _ = commit(import_predictions, run, str(files[1]), questions)
     params = ScoringConfig(benchmark="MMVet", rule="judge", judge=TextJudgeConfig(model="grader"))
     before, _ = commit(score_answers, run, params, questions, predictions)
-    monkeypatch.setenv("DUALVLA_JUDGE_URL", "http://127.0.0.1:1/v1")
-    after, hit = commit(score_answers, run, params, questions, predictions)
+    monkeypatch.setenv("DUALVLA_JUDGE_PATIENCE_S", "0")
+    with judge_server() as server:
+        monkeypatch.setenv("DUALVLA_JUDGE_URL", server.url)
+        server.always = Reply(status=503)
+        with pytest.raises(JudgeEndpointError, match="gave no answer"):
+            commit(score_answers, run, params, questions, predictions)  # and is no score of missing grades
+        server.always = Reply("0.5")
+        after, hit = commit(score_answers, run, params, questions, predictions)
     assert (hit, before.key == after.key) == (False, False)
-    assert open_artifacts(run).manifest(after).summary["missing"] == 2
+    assert open_artifacts(run).manifest(after).summary["missing"] == 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -18,6 +18,7 @@ from dualvla_core.report.context import ReportContext, TrainedPolicy
 from dualvla_core.report.measures import read_table
 from dualvla_core.report.results import words
 from dualvla_core.report.results.model import PolicyResult
+from dualvla_core.report.templates import templates
 from dualvla_core.schemas import COLLECTION
 
 FOLDER = "cards"
@@ -62,14 +63,7 @@ def training_episodes(collection: Path) -> list[str]:
 
 def render_card(policy: TrainedPolicy, result: PolicyResult, context: ReportContext, facts: Mapping[str, Any]) -> str:
     """The card's Markdown. ``facts`` are the number and list of episodes, the base and the teachers."""
-    environment = Environment(
-        loader=PackageLoader("dualvla_core", "report/results"),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates(PackageLoader("dualvla_core", "report/results"))
     environment.filters.update(
         counted=formats.counted,
         grouped=formats.grouped,

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dualvla_core.errors import ArtifactError
+from dualvla_core.evaluation.benchmarks.tables import OVERVIEW, OVERVIEW_FILE
 from dualvla_core.evaluation.policy import REASONING_POLICIES, PolicyType
 from dualvla_core.evaluation.protocol import EvaluationProtocol, read_protocol, success_rates
 from dualvla_core.evaluation.tables import ANSWERS, ANSWERS_FILE, STEPS, STEPS_FILE
@@ -18,7 +19,16 @@ from dualvla_core.evaluation.trajectory import read_rollouts
 from dualvla_core.report.context import TrainedPolicy
 from dualvla_core.report.measures import read_table
 from dualvla_core.report.results.findings import findings
-from dualvla_core.report.results.model import Measure, NamedShare, OpenLoop, PolicyResult, Results, RuleScore, Share
+from dualvla_core.report.results.model import (
+    BenchmarkScore,
+    Measure,
+    NamedShare,
+    OpenLoop,
+    PolicyResult,
+    Results,
+    RuleScore,
+    Share,
+)
 from dualvla_core.vla_score.recorded import VERDICTS, VERDICTS_FILE
 
 _POLICY_FILE = "config.json"
@@ -62,6 +72,9 @@ def measure_policy(policy: TrainedPolicy, *, asked: bool) -> PolicyResult:
         answers = read_table(policy.questions / ANSWERS_FILE, ANSWERS)
         accuracy = Share.of(pc.sum(_right(answers)).as_py(), len(answers))
         result = result.model_copy(update={"accuracy": accuracy, "categories": _categories(answers)})
+    if policy.benchmarks is not None:
+        rows = read_table(policy.benchmarks / OVERVIEW_FILE, OVERVIEW).to_pylist()
+        result = result.model_copy(update={"benchmarks": tuple(BenchmarkScore(**row) for row in rows)})
     return result
 
 

@@ -49,6 +49,18 @@ class OpenLoop(Params):
     decisions: int = Field(description="Decisions asked for (count).")
 
 
+class BenchmarkScore(Params):
+    """One public multimodal benchmark, on 0 to 100."""
+
+    benchmark: str = Field(description="Its name.")
+    items: int = Field(description="Questions (count).")
+    missing: int = Field(description="Questions without a score (count).")
+    unparsed: int = Field(description="Answers in which no option was found (count).")
+    score: float | None = Field(description="The score; null while items are missing.")
+    low: float | None = Field(description="Lower end of its 95 % interval.")
+    high: float | None = Field(description="Upper end of its 95 % interval.")
+
+
 class RuleScore(Params):
     """The VLA Score (Eq. 8) by the offline rule judge, a proxy for the paper's judges; means over trajectories."""
 
@@ -78,6 +90,7 @@ class PolicyResult(Params):
     protocol: EvaluationProtocol | None = Field(None, description="How success was measured.")
     accuracy: Share | None = Field(None, description="Right answers to held-out questions.")
     categories: tuple[NamedShare, ...] = Field((), description="Right answers per category.")
+    benchmarks: tuple[BenchmarkScore, ...] = Field((), description="Public multimodal benchmarks.")
     open_loop: OpenLoop | None = Field(None, description="Open-loop action error.")
     score: RuleScore | None = Field(None, description="VLA Score of the rule judge.")
     absent: dict[Measure, str] = Field({}, description="Why a measure was not taken.")

@@ -1,4 +1,8 @@
-"""Whether what is said is what is done: the stated motion, sub-task and thing against what the hand then does."""
+"""Whether what is said is what is done: the stated motion, sub-task and thing against what the hand then does.
+
+What was said last stands until something else is said, so a statement counts by the steps it is held against. A policy
+that speaks on key-frames alone is thus judged like one that repeats itself on every frame.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +29,20 @@ def alignment_measures(trajectory: Trajectory, motion: Motion, scales: RuleJudge
 
 
 def _motions(trajectory: Trajectory, motion: Motion, scales: RuleJudgeConfig) -> list[Measure]:
-    """Stated motions against those made until the next text, over the texts that state one."""
-    agreements = []
+    """Stated motions against those made until the next text, by the steps each is followed for."""
+    agreements: list[float] = []
+    windows: list[int] = []
     steps = [said.step for said in trajectory.reasoning]
     for said, until in zip(trajectory.reasoning, [*steps[1:], trajectory.steps], strict=False):
         stated = stated_motions(said.text)
         if stated and said.step < trajectory.steps:
             window = int(np.clip(until - said.step, scales.motion_window, _LONGEST * scales.motion_window))
-            agreements.append(np.mean([_agreement(each, motion, said.step, window, scales) for each in stated]))
+            agreements.append(float(np.mean([_agreement(each, motion, said.step, window, scales) for each in stated])))
+            windows.append(window)
     if not agreements:
         return []
     why = f"{len(agreements)} of {len(trajectory.reasoning)} texts state a motion that can be checked"
-    return [Measure("motion", float(np.mean(agreements)), 0.4, why)]
+    return [Measure("motion", float(np.average(agreements, weights=windows)), 0.4, why)]
 
 
 def _agreement(stated: StatedMotion, motion: Motion, step: int, window: int, scales: RuleJudgeConfig) -> float:
@@ -60,12 +66,16 @@ def _sub_tasks(trajectory: Trajectory, motion: Motion, scales: RuleJudgeConfig) 
     """Stated sub-tasks against the way until the next one: its direction, or whether it leads to the thing named."""
     stated = sub_tasks(trajectory.reasoning)
     ends = [each.step for each in stated[1:]] + [trajectory.steps]
-    found = [_pursuit(each, end, trajectory, motion, scales) for each, end in zip(stated, ends, strict=False)]
-    known = [value for value in found if value is not None]
+    found = [
+        (_pursuit(each, end, trajectory, motion, scales), end - each.step)
+        for each, end in zip(stated, ends, strict=False)
+    ]
+    known = [(value, steps) for value, steps in found if value is not None]
     if not known:
         return []
+    values, weights = zip(*known, strict=True)
     why = f"{len(known)} of {len(stated)} stated sub-tasks can be told from the way of the hand"
-    return [Measure("sub-task", float(np.mean(known)), 0.2, why)]
+    return [Measure("sub-task", float(np.average(values, weights=weights)), 0.2, why)]
 
 
 def _pursuit(

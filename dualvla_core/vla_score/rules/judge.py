@@ -8,6 +8,9 @@ cannot see:
 - statements outside the vocabulary of the recorded demonstrations (`statements`): they are neither true nor false;
 - tasks other than the six simulated ones: progress and things are not judged there.
 
+Speaking rarely costs nothing: what was said last stands until something else is said. Saying nothing at all in a whole
+episode is no evidence of reasoning or alignment, hence 0 in both (decision 9).
+
 States are those of the simulated rollouts: x y z of the hand (m) first, the gripper's opening last.
 """
 
@@ -28,7 +31,7 @@ from dualvla_core.vla_score.rules.measure import Measure, explain, grade
 from dualvla_core.vla_score.rules.motion import Motion, action_measures, course_measures
 from dualvla_core.vla_score.rules.reasoning import reasoning_measures
 
-RULES_VERSION = "rules 2"
+RULES_VERSION = "rules 3"
 """Raised whenever a rule changes."""
 
 _NOTHING: dict[Dimension, str] = {

@@ -1,4 +1,7 @@
-"""Whether the reasoning is well-formed, true, in order and about something that goes on."""
+"""Whether the reasoning is well-formed, true, in order and about something that goes on.
+
+How often something is said has no part in it: the method prunes reasoning to key-frames.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,19 @@ _VARIETY = 0.3  # share of different words below which a text turns in circles
 _REPEATS = 3  # times that three words on end may come in a text
 _OVERLAP = 0.2  # shared words at which consecutive texts count as one line of thought
 _UNDECODABLE = "�"
-_CHANGES = 2  # new texts that show that the reasoning follows the episode
+_CHANGES = 2  # new texts that show that the reasoning follows the episode; fewer texts need not change
 _LATE = 0.9  # share of the steps after which a solved episode may be called done
 
 
 def reasoning_measures(trajectory: Trajectory) -> list[Measure]:
-    """Form, truth, order, and with two or more texts their change and coherence; none without a text."""
+    """Form, truth and order; with two or more texts their coherence, with three or more their change."""
     texts = [said.text for said in trajectory.reasoning]
     if not texts:
         return []
     words = [_words(text) for text in texts]
     stated = sub_tasks(trajectory.reasoning)
     measures = [_form(texts, words), *_truth(stated, trajectory), *_order(stated)]
-    return measures + (_course(words) if len(texts) > 1 else [])
+    return [*measures, *_change(words), *_coherence(words)]
 
 
 def _words(text: str) -> list[str]:
@@ -80,13 +83,20 @@ def _order(stated: Sequence[SubTask]) -> list[Measure]:
     return [Measure("order", kept / len(pairs), 0.3, f"{kept} of {len(pairs)} changes of sub-task go forward")]
 
 
-def _course(words: Sequence[Sequence[str]]) -> list[Measure]:
-    sets = [frozenset(found) for found in words]
+def _change(words: Sequence[Sequence[str]]) -> list[Measure]:
+    """New texts among those said; two alike moments apart may simply both be true."""
+    if len(words) <= _CHANGES:
+        return []
     different = len({tuple(found) for found in words})
+    return [Measure("change", clip((different - 1) / _CHANGES), 0.1, f"{different} different of {len(words)} texts")]
+
+
+def _coherence(words: Sequence[Sequence[str]]) -> list[Measure]:
+    if len(words) < 2:
+        return []
+    sets = [frozenset(found) for found in words]
     overlaps = [len(one & other) / max(1, len(one | other)) for one, other in pairwise(sets)]
     overlap = sum(overlaps) / len(overlaps)
-    needed = min(_CHANGES, len(words) - 1)
     return [
-        Measure("change", clip((different - 1) / needed), 0.1, f"{different} different of {len(words)} texts"),
-        Measure("coherence", clip(overlap / _OVERLAP), 0.1, f"consecutive texts share {overlap:.0%} of their words"),
+        Measure("coherence", clip(overlap / _OVERLAP), 0.1, f"consecutive texts share {overlap:.0%} of their words")
     ]

@@ -24,6 +24,7 @@ from dualvla_core.vla_score.judge import Judgement, MissingVerdictError
 from dualvla_core.vla_score.local_vlm import LocalChat
 from dualvla_core.vla_score.prompt import Part, Picture, Text
 from dualvla_core.vla_score.vlm_judge import VlmJudge
+from infra.chat_endpoint import ChatEndpoint
 from infra.judge_client import OpenAIChat
 from infra.settings import Settings
 from tests.dualvla_core.vla_score.tiny_vlm import save_tiny_vlm
@@ -81,7 +82,7 @@ def test_the_same_model_judges_behind_an_endpoint(taught: Path, attempt: Traject
 
     with judge_server() as server:
         server.answer = answer
-        chat = OpenAIChat(config(taught), Settings(judge_url=server.url))
+        chat = OpenAIChat(config(taught), ChatEndpoint("taught", Settings(judge_url=server.url)))
         verdict = VlmJudge(config(taught), chat, Memory()).judge(attempt).verdict
     assert (verdict.action, verdict.alignment) == (8, 5)
 

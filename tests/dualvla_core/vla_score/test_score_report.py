@@ -15,7 +15,7 @@ from dualvla_core.evaluation.protocol import EvaluationProtocol
 from dualvla_core.evaluation.trajectory import Frame, Trajectory, read_trajectories, write_trajectories
 from dualvla_core.vla_score.config import BootstrapConfig, RuleJudgeConfig, ScoreConfig
 from dualvla_core.vla_score.rules.judge import RuleJudge
-from dualvla_core.vla_score.score_report import ScoredPolicy, score_report, signatures
+from dualvla_core.vla_score.score_report import ScoredPolicy, score_report, score_rows, signatures
 from dualvla_core.vla_score.stage import score_trajectories
 
 MakeTrajectory = Callable[..., Trajectory]
@@ -86,6 +86,37 @@ def test_signatures_by_hand() -> None:
     assert signatures({**verdict, "reasoning": 6}) == []
     assert signatures({**verdict, "reasoning": None}) == []
     assert signatures({**verdict, "missing": "declined"}) == []
+    # silence is no broken promise, and a specialist owes no words
+    assert signatures({**verdict, "reasoning": 0, "alignment": 0}, silent=True) == ["says nothing"]
+    assert signatures({**verdict, "reasoning": None}, silent=True) == []
+
+
+def test_silence_is_told_apart_from_rare_words(trajectory: MakeTrajectory, tmp_path: Path) -> None:
+    """Two attempts alike, one with a single true text, one without any."""
+    rollouts, scores, output = (tmp_path / name for name in ("rollouts", "scores", "report"))
+    for folder in (rollouts, scores, output):
+        folder.mkdir()
+    path = np.outer(np.linspace(0, 0.3, 41), [1, 0, 0])
+    said = ([(0, "Go to the red ball.\nMove right.")], [])
+    made = [
+        replace(
+            trajectory(path, words, seed=n, policy_type="dualvla", success=True), rollout=n, frames=(Frame(0, JPEG),)
+        )
+        for n, words in enumerate(said)
+    ]
+    protocol = EvaluationProtocol(**TrialConfig(tasks=("reach",)).model_dump(), simulator="s", harness="h")
+    write_trajectories(made, protocol, rollouts)
+    score_trajectories(CONFIG, rollouts, "dualvla", RuleJudge(CONFIG.rules), scores)
+    score_report([ScoredPolicy("student", scores, rollouts)], CONFIG.bootstrap, output)
+    numbers = json.loads((output / "scores.json").read_text())
+    (policy,) = numbers["policies"]
+    assert policy["signatures"] == {"says nothing": 1}
+    assert policy["score"]["macro"] == pytest.approx(100 * policy["spoken"] / 2)
+    assert policy["spoken"] > 0.5
+    assert "says nothing at all in 1 of 2 attempts" in (output / "scores.html").read_text()
+    (row,) = score_rows(numbers)
+    assert (row["policy"], row["attempts without a word"], row["success"]) == ("student", 1, 100.0)
+    assert row["rule score (proxy)"] == round(policy["score"]["macro"], 1)
 
 
 def test_scores_of_different_judges_are_not_set_side_by_side(policies: list[ScoredPolicy], tmp_path: Path) -> None:

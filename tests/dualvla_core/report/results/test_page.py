@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dualvla_core.errors import ArtifactError
+from dualvla_core.evaluation.benchmarks.tables import OVERVIEW, OVERVIEW_FILE, write_table
 from dualvla_core.params import Summary
 from dualvla_core.report.context import ReportContext, TrainedPolicy
 from dualvla_core.report.model import DatasetFacts, Report
@@ -106,3 +107,19 @@ def test_rollouts_that_cannot_be_read(policies: list[TrainedPolicy], tmp_path: P
     (policies[0].rollouts / "frames.arrow").write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"frames\.arrow of 'rollouts' cannot be read; run the rollouts again"):
         written(policies, tmp_path / "out")
+
+
+def test_benchmarks_are_shown_with_what_they_miss(policies: list[TrainedPolicy], tmp_path: Path) -> None:
+    rows = [
+        {"benchmark": "MMStar", "items": 4, "missing": 0, "unparsed": 1, "score": 50.0, "low": 15.0, "high": 85.0},
+        {"benchmark": "MMVet", "items": 2, "missing": 2, "unparsed": 0, "score": None, "low": None, "high": None},
+    ]
+    write_table(rows, OVERVIEW, tmp_path / OVERVIEW_FILE)
+    measured = [*policies[:-1], policies[-1].model_copy(update={"benchmarks": tmp_path})]
+    _, report, html = written(measured, tmp_path / "out")
+    assert report.results is not None
+    assert [each.model_dump() for each in report.results.policies[-1].benchmarks] == rows
+    words = Page(html).words
+    assert "DualVLA MMStar 50.0 [15.0, 85.0] 4 0 1 DualVLA MMVet incomplete 2 2 0" in words
+    assert "| MMVet | incomplete | 2 | 2 |" in (tmp_path / "out" / "cards" / "dualvla.md").read_text()
+    assert "Public multimodal benchmarks" not in written(policies, tmp_path / "without")[2]

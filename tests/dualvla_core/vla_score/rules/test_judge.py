@@ -85,6 +85,25 @@ def test_a_text_counts_by_the_steps_that_follow_it(trajectory: MakeTrajectory) -
     assert judged(trajectory(errand(), [(18, "Move right.")]))[1] == 9  # cosine 0.71 of 0.8
 
 
+def test_a_text_counts_as_long_as_it_stands(trajectory: MakeTrajectory) -> None:
+    # followed for 24 steps, 8 and 24: 24 of 56 are as said, and 48 of 56
+    assert judged(trajectory(errand(), [(0, "Move right."), (24, "Move left."), (32, "Move up.")]))[1] == 4
+    assert judged(trajectory(errand(), [(0, "Move right."), (30, "Move left."), (38, "Move forward.")]))[1] == 9
+    # sub-tasks: the right one stands for 80 of 90 steps
+    long = judged(trajectory(errand(), [(0, "Rise."), (80, "Lower the hand.")]))[0]
+    assert next(each.value for each in long.evidence if each.name == "sub-task") == pytest.approx(10 / 90)
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_key_frames_alone_are_judged_like_every_frame(trajectory: MakeTrajectory, kept: int) -> None:
+    """The same true words, said every six steps or only where something new begins."""
+    phases = [(0, "Move right."), (30, "Move forward."), (60, "Move down.")]
+    dense = [(step, text) for start, text in phases for step in range(start, start + 30, 6)]
+    spoken, aligned = judged(trajectory(errand(), dense))
+    sparse, also = judged(trajectory(errand(), phases[:kept]))
+    assert (also, sparse.reasoning) == (aligned, spoken.reasoning)
+
+
 def test_texts_without_a_motion_are_not_counted(trajectory: MakeTrajectory) -> None:
     said = [(0, "The ball is far away."), (3, "Move right.")]
     verdict, alignment = judged(trajectory(errand(), said))
