@@ -6,10 +6,11 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 from prefect import tags
 from prefect.artifacts import create_markdown_artifact
@@ -38,10 +39,13 @@ class CrashLoopError(RuntimeError):
 
 
 @contextmanager
-def recorded(flow: str, config: PipelineConfig, run: RunContext | None) -> Iterator[RunContext]:
+def recorded(
+    flow: str, config: PipelineConfig, run: RunContext | None, arguments: Mapping[str, Any] | None = None
+) -> Iterator[RunContext]:
     """Record a run for the duration of a block, which works in the yielded context; does nothing in a dry run.
 
-    Without ``run`` (a deployment's run) the settings of this machine say where things are.
+    Without ``run`` (a deployment's run) the settings of this machine say where things are. ``arguments`` is what the
+    flow is given beside the configuration, as JSON.
     """
     run = run or here(Settings())
     if dry_run_plan.get() is not None:
@@ -58,6 +62,7 @@ def recorded(flow: str, config: PipelineConfig, run: RunContext | None) -> Itera
         flow=flow,
         name=config.name,
         config=config.model_dump(mode="json"),
+        arguments=dict(arguments or {}),
         host=socket.gethostname(),
         started=utc_now(),
         resumes=run.resumes,

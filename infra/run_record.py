@@ -39,6 +39,7 @@ class RunRecord(Params):
     flow: str = Field(description="The flow's name.")
     name: str = Field(description="The configuration's name.")
     config: dict[str, Any] = Field(description="The whole configuration.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="What else the flow was given, by name.")
     host: str = Field(description="Where it was started.")
     started: str = Field(description="UTC, ISO 8601.")
     finished: str | None = Field(default=None, description="UTC, ISO 8601; none while it runs, or if it was killed.")

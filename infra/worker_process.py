@@ -14,7 +14,7 @@ from dualvla_core.progress import Progress, silent
 T = TypeVar("T")
 
 
-class WorkerCrashedError(RuntimeError):
+class WorkerCrashedError(UserError):
     """The process died without an answer (a crash in native code, or it was killed)."""
 
 

@@ -9,6 +9,7 @@ import functools
 import importlib
 import socket
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -214,8 +215,12 @@ def _import_stage(module: str, name: str) -> StageTask:
 
 def _tell_finished(hearing: ProgressListener, stage_name: str, future: PrefectFuture[ArtifactRef]) -> None:
     """Tell the console, from the process of the flow: the work may have been done in another one."""
-    future.wait()
-    if future.state.is_completed():
+    try:
+        future.wait()
+        completed = future.state.is_completed()
+    except (Exception, CancelledError):  # noqa: BLE001 - another piece failed, or Prefect died: the flow tells of it
+        return
+    if completed:
         hearing.finished(stage_name, future.result().key, future.state.name == CACHED)
 
 

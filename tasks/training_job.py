@@ -8,6 +8,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,12 +28,14 @@ from dualvla_core.training.plan import TrainingInputs, TrainingPlan
 from infra.lease import process_start
 from infra.manifest import ArtifactRef
 from infra.worker_process import WorkerCrashedError
+from tasks.progress import run_logger
 from tasks.stage import Job, RunContext, Work, open_artifacts
 from tasks.training_checkpoints import complete_checkpoints, discard_checkpoints
 from tasks.training_worker import EVENT, TrainingJob
 
 _TAIL = 20  # lines of log in an error
 _GRACE_S = 20.0
+_LOG_EVERY_S = 10.0
 
 
 class TrainingData(Params):
@@ -52,6 +55,7 @@ class _Told:
     crash: str | None = None
     speeds: list[float] = field(default_factory=list)
     log: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
+    next_logged: float = 0.0
 
 
 def training_work(
@@ -180,15 +184,25 @@ def _hear(line: str, told: _Told, log: IO[str], job: Job) -> None:
     if event is None:
         told.log.append(line.rstrip())
         log.write(line)
+        run_logger().info(line.rstrip())
     elif "done" in event:
         job.progress(event["done"], event["total"])
         told.speeds.append(event["samples_per_s"])
+        _log_step(event, told)
     elif "summary" in event:
         told.summary = event["summary"]
     elif "error" in event:
         told.error = told.error or event["error"]
     else:
         told.crash = told.crash or event["crash"]
+
+
+def _log_step(event: Mapping[str, Any], told: _Told) -> None:
+    """A line in the task's log every ten seconds, and for the last step."""
+    if event["done"] == event["total"] or time.monotonic() >= told.next_logged:
+        told.next_logged = time.monotonic() + _LOG_EVERY_S
+        text = "step %d of %d, loss %.4f, %.1f samples/s"
+        run_logger().info(text, event["done"], event["total"], event["loss"], event["samples_per_s"])
 
 
 def _failure(told: _Told, returncode: int, log: Path) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -54,6 +55,7 @@ app.add_typer(events.app, name="events")
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error and exit status 1."""
+    logging.raiseExceptions = False  # handlers that fail (Prefect's, when its server dies) would write to stderr
     try:
         app()
     except UserError as error:

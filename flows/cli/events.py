@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from flows.cli.configuration import Overrides, Preset, configure
-from flows.cli.run import Dataset, DryRun, Embodiment, Force, dataset_options, execute_pipeline
+from flows.cli.run import Command, Dataset, DryRun, Embodiment, Force, dataset_options, execute_pipeline
 
 if TYPE_CHECKING:
     from dualvla_core.pipeline_config import PipelineConfig
@@ -36,7 +36,7 @@ def train(
     """
     chosen = ["events.detector=ddm_net", *overrides]
     config = configure(preset, chosen, dataset_options(dataset, embodiment)).config
-    execute_pipeline(training, tell_detector, config, dry_run, force)
+    execute_pipeline(PIPELINES["train-events"], config, dry_run=dry_run, force=force)
 
 
 @app.command()
@@ -50,21 +50,7 @@ def compare(
 ) -> None:
     """F1 of every detector and of baselines on held-out episodes and held-out tasks, with 95 % intervals."""
     config = configure(preset, overrides, dataset_options(dataset, embodiment)).config
-    execute_pipeline(comparison, tell_comparison, config, dry_run, force)
-
-
-def training() -> Any:
-    """From labelled demonstrations to a folder with a calibrated detector."""
-    from flows.events import train_events  # noqa: PLC0415 - what only one command needs is imported there
-
-    return train_events
-
-
-def comparison() -> Any:
-    """From labelled demonstrations to a table of detectors."""
-    from flows.events import compare_events  # noqa: PLC0415
-
-    return compare_events
+    execute_pipeline(PIPELINES["compare-events"], config, dry_run=dry_run, force=force)
 
 
 def tell_detector(run: RunContext, config: PipelineConfig, settings: Settings, parts: tuple[ArtifactRef, ...]) -> None:
@@ -99,3 +85,10 @@ def tell_comparison(run: RunContext, _config: PipelineConfig, _settings: Setting
             f"{row['value']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         )
     typer.echo("\n".join(lines))
+
+
+PIPELINES = {
+    "train-events": Command("flows.events", "train_events", tell_detector),
+    "compare-events": Command("flows.events", "compare_events", tell_comparison),
+}
+"""The flows of event detectors, by name."""

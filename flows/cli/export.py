@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.cli.configuration import Overrides, Preset, configure
-from flows.cli.run import Dataset, DryRun, Embodiment, Force, dataset_options, execute_pipeline
+from flows.cli.run import Command, Dataset, DryRun, Embodiment, Force, dataset_options, execute_pipeline
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,16 +43,26 @@ def export(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"{output} exists already; give a new or empty folder to export into.")
 
-    def load() -> Any:
-        from flows.export import export as export_flow  # noqa: PLC0415 - what only one command needs is imported there
-
-        return export_flow
-
     def copy_out(run: RunContext, _config: PipelineConfig, _settings: Settings, exported: ArtifactRef) -> None:
-        from tasks.stage import open_artifacts  # noqa: PLC0415
-
-        shutil.copytree(open_artifacts(run).folder(exported), output, dirs_exist_ok=True)
+        shutil.copytree(exported_folder(run, exported), output, dirs_exist_ok=True)
         typer.echo(str(output))
 
     options = dataset_options(dataset, embodiment) | {"export": {"format": export_format}}
-    execute_pipeline(load, copy_out, configure(preset, overrides, options).config, dry_run, force)
+    config = configure(preset, overrides, options).config
+    execute_pipeline(Command("flows.export", "export", copy_out), config, dry_run=dry_run, force=force)
+
+
+def exported_folder(run: RunContext, exported: ArtifactRef) -> Path:
+    """Where an export lies in the store, or in its copy on this machine."""
+    from tasks.stage import open_artifacts  # noqa: PLC0415 - loads Prefect
+
+    return open_artifacts(run).folder(exported)
+
+
+def tell_export(run: RunContext, _config: PipelineConfig, _settings: Settings, exported: ArtifactRef) -> None:
+    """Where a resumed export lies: the folder it was meant for may be on another machine."""
+    typer.echo(str(exported_folder(run, exported)))
+
+
+PIPELINES = {"export": Command("flows.export", "export", tell_export)}
+"""The flow of exports, by name."""

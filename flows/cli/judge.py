@@ -12,12 +12,11 @@ from dualvla_core.errors import ConfigError
 from dualvla_core.vla_score.config import ProbeConfig
 from dualvla_core.vla_score.experts import ExpertsConfig
 from flows.cli.configuration import Overrides, Preset, configure
-from flows.cli.run import Force, run_context, run_flow
+from flows.cli.run import Command, Force, execute_pipeline
 from infra.artifact_store import ArtifactStore
 from infra.judge import named_artifact
 from infra.manifest import ArtifactRef
 from infra.object_store import open_store
-from infra.prefect.server import configure_prefect, prefect_server
 from infra.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Judge trajectories, and judge the judge.")
@@ -35,7 +34,7 @@ def score(
     force: Force = [],  # noqa: B006
 ) -> None:
     """Score rollouts that are in the store, and write a report with a page per attempt."""
-    execute_judging("score", (preset, overrides, force), named_rollouts(rollouts), page="scores.html")
+    execute_judging("judge-score", (preset, overrides, force), named_rollouts(rollouts))
 
 
 @app.command()
@@ -48,7 +47,7 @@ def probe(
 ) -> None:
     """Plant defects in expert episodes and see which the configured judge notices (needs the extra `simulation`)."""
     experts = ExpertsConfig(episodes_per_task=episodes, first_seed=first_seed)
-    execute_judging("probe", (preset, overrides, force), experts, ProbeConfig(), page="probe.html")
+    execute_judging("judge-probe", (preset, overrides, force), experts, ProbeConfig())
 
 
 @app.command()
@@ -66,7 +65,7 @@ def agreement(
     file, store = existing(human) if human is not None else None, artifacts()
     first = named_artifact(store, scores, ("score_trajectories",))
     second = named_artifact(store, other, ("score_trajectories",)) if other is not None else None
-    execute_judging("agreement", (preset, overrides, force), first, file, second, page="agreement.html")
+    execute_judging("judge-agreement", (preset, overrides, force), first, file, second)
 
 
 def artifacts() -> ArtifactStore:
@@ -94,21 +93,34 @@ def named_rollouts(names: list[str]) -> tuple[ArtifactRef, ...]:
     return tuple(each.ref for each in found if each.request.version == newest)
 
 
-def execute_judging(name: str, told: tuple[str, list[str], list[str]], *args: Any, page: str) -> None:
-    """Run a flow of `flows.judge` and copy what it made to where people look for it; its page's path is printed."""
+def execute_judging(flow: str, told: tuple[str, list[str], list[str]], *args: Any) -> None:
+    """Run a flow of `flows.judge` with what it is given beside the configuration."""
     preset, overrides, force = told
-    settings, config = Settings(), configure(preset, overrides).config
-    configure_prefect(settings)
-    with prefect_server(settings) as server:
-        typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        from flows import judge as flows_of_judging  # noqa: PLC0415 - Prefect reads its server's address when imported
+    execute_pipeline(PIPELINES[flow], configure(preset, overrides).config, *args, force=force)
 
-        pipeline = getattr(flows_of_judging, name)
-        result: ArtifactRef = run_flow(pipeline, config, run_context(settings, force), *args)
-    store, folder = artifacts(), settings.root / "reports" / pipeline.name
+
+def tell_page(flow: str, page: str, settings: Settings, result: ArtifactRef) -> None:
+    """Copy what a flow made to where people look for it; its page's path is printed last."""
+    store, folder = artifacts(), settings.root / "reports" / flow
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(store.folder(result), folder)
     for quantity, value in store.manifest(result).summary.items():
         typer.echo(f"  {quantity:<26} {value}")
     typer.echo(f"{result}")
     typer.echo(str(folder / page))
+
+
+def _pipeline(flow: str, name: str, page: str) -> tuple[str, Command]:
+    return flow, Command("flows.judge", name, lambda _run, _config, *found: tell_page(flow, page, *found))
+
+
+PIPELINES = dict(
+    (
+        _pipeline("judge-score", "score", "scores.html"),
+        _pipeline("judge-probe", "probe", "probe.html"),
+        _pipeline("judge-agreement", "agreement", "agreement.html"),
+        _pipeline("kb-build", "build_knowledge", "review.html"),
+        _pipeline("kb-review", "review_knowledge", "review.html"),
+    )
+)
+"""The flows of judging, by name."""

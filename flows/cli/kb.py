@@ -31,7 +31,7 @@ def build(
 ) -> None:
     """Choose diverse attempts from the store and have the configured judge propose grades."""
     wanted = KnowledgeBuildConfig(size=size)
-    execute_judging("build_knowledge", (preset, overrides, force), named_rollouts(rollouts), wanted, page="review.html")
+    execute_judging("kb-build", (preset, overrides, force), named_rollouts(rollouts), wanted)
 
 
 @app.command()
@@ -42,7 +42,7 @@ def review(
 ) -> None:
     """Apply a person's corrections; the result is a new version of the base."""
     ref, file = named_artifact(artifacts(), base, KNOWLEDGE_STAGES), existing(csv)
-    execute_judging("review_knowledge", ("demo", [], force), ref, file, page="review.html")
+    execute_judging("kb-review", ("demo", [], force), ref, file)
 
 
 @app.command()

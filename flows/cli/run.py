@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from dualvla_core.errors import ConfigError, DependencyError, UserError
 from dualvla_core.pipeline_config import PipelineConfig
@@ -15,7 +20,7 @@ from flows.cli.configuration import Overrides, Preset, configure
 from flows.cli.tables import print_wide
 from infra.hub import is_hub_name
 from infra.prefect.server import answers, configure_prefect, prefect_server
-from infra.run_record import uses
+from infra.run_record import RunRecord, uses
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +38,22 @@ Dataset = Annotated[
 Embodiment = Annotated[str | None, typer.Option(help="Shipped embodiment or path of a YAML; otherwise by robot type.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print hit or miss per stage, and why; execute nothing.")]
 Force = Annotated[list[str], typer.Option(help="Execute a stage although its result is committed; repeatable.")]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A flow as the command line runs and resumes it; it is imported once Prefect has a server."""
+
+    module: str
+    name: str
+    tell: Callable[[RunContext, PipelineConfig, Settings, Any], None]
+    """Prints what the flow came to, its result."""
+    require: Callable[[], None] = lambda: None
+    """Raises `DependencyError` where an extra is missing."""
+
+    def load(self) -> Any:
+        """Import the flow."""
+        return getattr(import_module(self.module), self.name)
 
 
 def register(app: typer.Typer) -> None:
@@ -87,32 +108,36 @@ def execute(
     flow: str = "curate",
 ) -> None:
     """Resolve the configuration, then run or plan the flow; what it came to is printed last."""
-    require_extras(flow)
     config = configure(preset, overrides, dataset_options(dataset, embodiment)).config
-    execute_pipeline(lambda: pipeline_of(flow), tell, config, dry_run, force)
+    execute_pipeline(PIPELINES[flow], config, dry_run=dry_run, force=force)
 
 
 def execute_pipeline(
-    load: Callable[[], Any],
-    tell: Callable[[RunContext, PipelineConfig, Settings, Any], None],
+    command: Command,
     config: PipelineConfig,
-    dry_run: bool,
-    force: list[str],
-    resumes: str | None = None,
+    *args: Any,
+    dry_run: bool = False,
+    force: Sequence[str] = (),
+    resumes: RunRecord | None = None,
 ) -> None:
-    """Run or plan the flow that ``load`` imports; ``tell`` prints what it came to."""
+    """Run or plan a flow with what it is given beside the configuration, and print what it came to.
+
+    One that ``resumes`` another is given what that one was given.
+    """
     settings = Settings()
     configure_prefect(settings)
+    command.require()
     if dry_run:
-        plan(load(), config, run_context(settings, force))
+        plan(command.load(), config, run_context(settings, force))
         return
     with prefect_server(settings) as server:
         # only now: Prefect reads its server's address when it is imported, and would start a second one without it
-        pipeline, run = load(), run_context(settings, force)
+        pipeline, run = command.load(), run_context(settings, force)
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
-        run = run.model_copy(update={"resumes": resumes})
+        if resumes is not None:
+            run, args = run.model_copy(update={"resumes": resumes.id}), tuple(given(pipeline, resumes))
         try:
-            result = run_flow(pipeline, config, run)
+            result = run_flow(pipeline, config, run, *args)
         except UserError:
             raise
         except Exception as error:
@@ -122,27 +147,16 @@ def execute_pipeline(
                 f"The Prefect server at {server.api_url} stopped answering; start it again and `dualvla resume last`: "
                 "what is committed is kept."
             ) from error
-    tell(run, config, settings, result)
+    command.tell(run, config, settings, result)
 
 
-def require_extras(flow: str) -> None:
-    """Raise `DependencyError` where the extra that a flow needs is not installed."""
-    if flow != "curate" and (find_spec("torch") is None or find_spec("deepspeed") is None):
+def require_training() -> None:
+    """Raise `DependencyError` where the extra that training needs is not installed."""
+    if find_spec("torch") is None or find_spec("deepspeed") is None:
         raise DependencyError(
             "Training needs torch and deepspeed, which are not installed: "
             "install the extra with `pip install 'dualvla[train]'`."
         )
-
-
-def pipeline_of(flow: str) -> Any:
-    """The flow of a name."""
-    if flow == "curate":
-        from flows.curate import curate as curate_flow  # noqa: PLC0415 - what only one command needs is imported there
-
-        return curate_flow
-    from flows.train import train as train_flow  # noqa: PLC0415
-
-    return train_flow
 
 
 def tell(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> None:
@@ -157,6 +171,13 @@ def tell(run: RunContext, config: PipelineConfig, settings: Settings, report: Ar
             ends = [f"{summary[name + end]:.3f}" for end in ("_low", "_high") if name + end in summary]
             typer.echo(f"  {policy:<12} {measure:<16} {value:.3f}" + (f"  [{', '.join(ends)}]" if ends else ""))
     typer.echo(str(export_report(run, report, settings.root / "reports" / config.name)))
+
+
+PIPELINES = {
+    "curate": Command("flows.curate", "curate", tell),
+    "train": Command("flows.train", "train", tell, require_training),
+}
+"""The flows of the pipeline, by name."""
 
 
 def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
@@ -186,7 +207,7 @@ def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any)
     with RunConsole() as console, tags("dualvla", f"data:{config.name}"):
         token = listener.set(console)
         try:
-            with recorded(pipeline.name, config, run) as context:
+            with recorded(pipeline.name, config, run, described(pipeline, args)) as context:
                 result = pipeline(config, context, *args)
         finally:
             listener.reset(token)
@@ -199,7 +220,24 @@ def run_flow(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any)
     return result
 
 
-def run_context(settings: Settings, force: list[str]) -> RunContext:
+def described(pipeline: Any, args: Sequence[Any]) -> dict[str, Any]:
+    """What a flow is given beside configuration and context, by name, as JSON."""
+    names = list(signature(pipeline.fn).parameters)[2:]
+    return {name: to_jsonable_python(value) for name, value in zip(names, args, strict=True)}
+
+
+def given(pipeline: Any, record: RunRecord) -> list[Any]:
+    """The arguments that `described` wrote down; `ConfigError` if this version cannot read them."""
+    types = get_type_hints(pipeline.fn)
+    try:
+        return [TypeAdapter(types[name]).validate_python(value) for name, value in record.arguments.items()]
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            f"What {record.id} was given does not fit this version ({error}); start it anew with its command."
+        ) from error
+
+
+def run_context(settings: Settings, force: Sequence[str]) -> RunContext:
     """How and where this machine executes; `ConfigError` for a stage to force that does not exist."""
     from flows import curate, events, export, judge, promote, train  # noqa: PLC0415
     from flows.experiments import experiment as experiments  # noqa: PLC0415

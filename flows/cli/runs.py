@@ -9,9 +9,11 @@ from rich.table import Column, Table
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.cli.run import execute_pipeline, pipeline_of, require_extras, tell
+from flows.cli import events, export, judge
+from flows.cli.run import PIPELINES, Command, execute_pipeline
 from flows.cli.store import settled_store
 from flows.cli.tables import print_wide
+from infra.manifest import ArtifactRef
 from infra.run_record import RunRecord, describe_state, find_run, runs, uses
 from infra.settings import Settings
 
@@ -56,14 +58,26 @@ def show(run: Run = "last") -> None:
 
 def resume(run: Run = "last") -> None:
     """Run the same configuration again: only what is not committed is executed, on this or any other machine."""
-    settings = Settings()
-    record = find_run(settled_store(settings).objects, run)
-    if record.flow not in {"curate", "train"}:
-        raise ConfigError(
-            f"{record.id} is a run of {record.flow!r}; call its command again: only what is not committed is executed."
-        )
-    require_extras(record.flow)
-    execute_pipeline(lambda: pipeline_of(record.flow), tell, config_of(record), False, [], resumes=record.id)
+    record = find_run(settled_store(Settings()).objects, run)
+    command = RESUMED.get(record.flow)
+    if command is None:
+        raise ConfigError(f"{record.id} is a run of the unknown flow {record.flow!r}; use the version that began it.")
+    execute_pipeline(command, config_of(record), resumes=record)
+
+
+def tell_promoted(_run: object, config: PipelineConfig, _settings: Settings, promoted: ArtifactRef) -> None:
+    """The current model, last."""
+    typer.echo(f"current/{config.name}\n{promoted}")
+
+
+RESUMED = {
+    **PIPELINES,
+    **events.PIPELINES,
+    **export.PIPELINES,
+    **judge.PIPELINES,
+    "promote": Command("flows.promote", "promote", tell_promoted),
+}
+"""Every flow that is recorded, by name."""
 
 
 def config_of(record: RunRecord) -> PipelineConfig:

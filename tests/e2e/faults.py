@@ -57,6 +57,7 @@ class Site:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_DEFAULT_REGION": "us-east-1",
+            "PREFECT_CLIENT_MAX_RETRIES": "2",  # by default each request waits a minute for a server that is gone
         }
         return CommandLine(self.folder / f"machine {self.machines}", self.environment, extra)
 
@@ -75,36 +76,53 @@ class Havoc:
     site: Site
     command: tuple[str, ...]
     seed: int
-    told: list[str] = field(default_factory=list)
+    killed: Counter[Victim] = field(default_factory=Counter)
+    told: list[tuple[Victim, str]] = field(default_factory=list)
 
-    def wreak(self, victims: list[Victim]) -> Finished:
-        """Kill each victim once while the DAG is brought further; then let it finish, on one more machine."""
+    def wreak(self, *phases: list[Victim]) -> Finished:
+        """Kill each victim once while the DAG is brought further; then let it finish, on one more machine.
+
+        The victims of a phase come in an order drawn from the seed, the phases one after the other.
+        """
         dice = random.Random(self.seed)
-        dice.shuffle(victims)
-        for victim in victims:
-            self._kill_once(victim, dice)
+        for victims in phases:
+            for victim in dice.sample(victims, len(victims)):
+                self._kill_once(victim, dice)
         return self.site.machine()(*self.command)
 
     def _kill_once(self, victim: Victim, dice: random.Random) -> None:
+        """Begin a run on a new machine and kill the victim; counted only where it was there to be killed."""
         process = self.site.machine().start(*self.command)
         assert process.stdout is not None
         process.stdout.readline()  # it has a server now, and is about to begin
         enough = len(self.site.committed()) + dice.choice((0, 0, 1))
         while process.poll() is None and len(self.site.committed()) < enough:
             time.sleep(0.05)
-        if victim == "training" and not self._training_of(process):
-            victim = "flow"
-        time.sleep(dice.uniform(0.0, 3.0))
-        self._kill(victim, process)
+        self._await_training(victim, process)
+        time.sleep(dice.uniform(0.0, 8.0 if victim == "training" else 3.0))
+        self._await_training(victim, process)  # that one may have ended meanwhile
+        if self._kill(victim, process):
+            self.killed[victim] += 1
         try:
             _, errors = process.communicate(timeout=EXIT_WITHIN_S)
         finally:
             process.kill()
-        if victim in {"s3", "prefect"}:
-            self.told.append(errors)
-            self.site.s3.start() if victim == "s3" else self.site.start_prefect()
+        if victim == "s3":
+            self.site.s3.start()
+        elif victim == "prefect":
+            self.site.start_prefect()
+        if victim != "flow":
+            self.told.append((victim, errors))
 
-    def _kill(self, victim: Victim, process: subprocess.Popen[str]) -> None:
+    def _await_training(self, victim: Victim, process: subprocess.Popen[str]) -> None:
+        """Wait until there is a training to kill, or none to come."""
+        while victim == "training" and process.poll() is None and not self._training_of(process):
+            time.sleep(0.1)
+
+    def _kill(self, victim: Victim, process: subprocess.Popen[str]) -> bool:
+        """Kill; False where the run was over and there was nothing left to disturb."""
+        if process.poll() is not None and victim in {"flow", "training"}:
+            return False
         if victim == "s3":
             self.site.s3.kill()
         elif victim == "prefect":
@@ -112,12 +130,16 @@ class Havoc:
         elif victim == "flow":
             process.kill()
         else:
-            for worker in self._training_of(process):
+            workers = self._training_of(process)
+            for worker in workers:
                 worker.send_signal(signal.SIGKILL)
+            return bool(workers)
+        return True
 
     def _training_of(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
         try:
             children = psutil.Process(process.pid).children(recursive=True)
+            # torchrun's own command line names the module too; it is killed with its workers
             return [child for child in children if "tasks.training_worker" in child.cmdline()]
         except psutil.Error:
             return []

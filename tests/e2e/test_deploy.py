@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from dualvla_core.pipeline_config import PipelineConfig
+from flows.arrivals import arrivals, watch
+from infra.object_store import open_store
+from tasks.stage import RunContext, open_artifacts
+from tests.dualvla_core.episodes.conftest import Demo, write_v2
 from tests.e2e.conftest import CommandLine
+from tests.seaweedfs import ACCESS_KEY, SECRET_KEY, S3Service
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +107,44 @@ def test_without_a_server_the_sentence_says_how_to_get_one(
     finished = command_line(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api")("notify", "--dataset", "x")
     assert finished.returncode == 1
     assert finished.stderr.startswith("dualvla: No Prefect server answers at http://127.0.0.1:9/api")
+
+
+def put_dataset(folder: Path, uri: str, endpoint: str, episodes: int) -> None:
+    """A dataset of so many episodes in a bucket."""
+    local = write_v2(folder / f"{episodes} episodes", [Demo(seed=seed, length=12) for seed in range(episodes)])
+    bucket = open_store(uri, endpoint)
+    for path in sorted(path for path in local.rglob("*") if path.is_file()):
+        bucket.put_file(path.relative_to(local).as_posix(), path)
+
+
+def test_a_bucket_is_watched_its_new_episodes_are_curated_and_enough_of_them_start_a_training(
+    deployed: tuple[CommandLine, Callable[..., Any]],
+    s3_service: S3Service,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command, ask = deployed
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    uri, endpoint = f"s3://{s3_service.make_bucket()}/lab/growing", s3_service.endpoint_url
+    run = RunContext(store_uri=str(tmp_path / "store"), cache=str(tmp_path / "cache"), s3_endpoint=endpoint)
+    config = PipelineConfig(name="growing")
+    trainings = len([run for run in flow_runs(ask, "train") if run["auto_scheduled"] is False])
+
+    def decoded() -> int:
+        """How many segments are committed, after a look and an arrival that begins a training at three new episodes."""
+        assert [watch(uri, run) for _ in range(3)] == [False, True, False]  # told once two looks agree, and only once
+        arrivals(uri, config, 3, "train/minimal", run)
+        return len(list(open_artifacts(run).manifests("decode_episodes")))
+
+    with temporary_settings({PREFECT_API_URL: command.environment["PREFECT_API_URL"]}):
+        put_dataset(tmp_path, uri, endpoint, 2)
+        assert decoded() == 1
+        assert len([run for run in flow_runs(ask, "train") if run["auto_scheduled"] is False]) == trainings
+        put_dataset(tmp_path, uri, endpoint, 3)
+        assert decoded() == 2
+    segments = open_artifacts(run).manifests("decode_episodes")
+    assert sorted(manifest.summary["episodes"] for manifest in segments) == [1, 2]
+    begun = [run for run in flow_runs(ask, "train") if run["auto_scheduled"] is False]
+    assert len(begun) == trainings + 1
+    assert begun[0]["parameters"]["config"]["dataset"]["path"] == uri

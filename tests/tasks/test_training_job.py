@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -128,8 +129,12 @@ def killing(folder: Path, step: int) -> Callable[..., None]:
 
 
 def test_two_processes_learn_as_one_and_leave_nothing_behind(
-    setting: Setting, in_this_process: Callable[[TrainingConfig], Path], tmp_path: Path
+    setting: Setting,
+    in_this_process: Callable[[TrainingConfig], Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, "tasks.progress")
     execution = TrainingExecution(processes=2, checkpoint_every=2)
     manifest, hit = setting.specialist(SHARED, execution)
     assert not hit
@@ -138,6 +143,7 @@ def test_two_processes_learn_as_one_and_leave_nothing_behind(
     measured = open_artifacts(setting.run).run_record(manifest)["provenance"]
     assert (measured["processes"], measured["continued_from_step"]) == (2, 0)
     assert measured["samples_per_s"] > 0
+    assert f"step {SHARED.steps} of {SHARED.steps}, loss {alone[-1]:.4f}" in caplog.text
     left = [info.key for info in open_artifacts(setting.run).objects.list(f"work/{manifest.key}/")]
     assert left == [f"work/{manifest.key}/lease.json"]
     assert [path for path in (tmp_path / "cache" / "training").rglob("*") if path.is_file()] == []
