@@ -9,7 +9,7 @@ from tasks.stage import RunContext, Work, stage
 from tasks.training_job import TrainingData, training_work
 
 
-@stage("distill_student", version=2, limit="gpu")
+@stage("distill_student", version=3, limit="gpu")
 def distill_student(
     run: RunContext,
     config: TrainingConfig,

@@ -8,7 +8,7 @@ from tasks.stage import RunContext, Work, stage
 from tasks.training_job import TrainingData, training_work
 
 
-@stage("train_generalist", version=2, limit="gpu")
+@stage("train_generalist", version=3, limit="gpu")
 def train_generalist(
     run: RunContext,
     config: TrainingConfig,

@@ -1,4 +1,4 @@
-"""The loss terms: language modelling, flow matching, and the two distillations.
+"""The loss terms of actions: flow matching, and its distillation. Those of text are in `text_loss`.
 
 Each is returned as its sum and the number of values summed, so that a mean over the processes of a training is the
 mean over all values of the batch, whichever process they are on. Everything is computed in float32.
@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax
 
 SIGMA_MIN = 0.001
 """Standard deviation that is left of the noise at time 1."""
@@ -61,12 +60,6 @@ def target_velocity(actions: Tensor, flow: FlowNoise) -> Tensor:
     return actions - (1 - SIGMA_MIN) * flow.noise
 
 
-def language_loss(logits: Tensor, targets: Tensor) -> Mean:
-    """Next-token cross-entropy of ``logits`` ``[N, V]`` at the supervised positions with ``targets`` ``[N]``."""
-    total = cross_entropy(logits.float(), targets, reduction="sum")
-    return Mean(total, torch.tensor(float(len(targets)), device=logits.device))
-
-
 def flow_matching_loss(velocity: Tensor, target: Tensor, is_padding: Tensor) -> Mean:
     """Squared error of ``velocity`` to ``target`` ``[B, T, A]`` over steps and dimensions.
 
@@ -83,14 +76,6 @@ def action_kd_loss(teacher: Tensor, student: Tensor, is_padding: Tensor, tempera
     """
     error = (teacher.detach().float() - student.float()).square()
     return _mean_over_steps(temperature * error / 2, is_padding)
-
-
-def reasoning_kd_loss(teacher: Tensor, student: Tensor, temperature: float) -> Mean:
-    """DualVLA Eq. 6: T² KL(teacher ‖ student) over the whole vocabulary, of logits ``[N, V]`` at supervised tokens."""
-    expected = log_softmax(teacher.detach().float() / temperature, dim=-1)
-    predicted = log_softmax(student.float() / temperature, dim=-1)
-    divergence = (expected.exp() * (expected - predicted)).sum()
-    return Mean(temperature**2 * divergence, torch.tensor(float(len(student)), device=student.device))
 
 
 def _mean_over_steps(values: Tensor, is_padding: Tensor) -> Mean:

@@ -7,6 +7,7 @@ forward of a teacher.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -20,12 +21,11 @@ from dualvla_core.distillation.losses import (
     action_kd_loss,
     draw_flow_noise,
     flow_matching_loss,
-    language_loss,
     noisy_actions,
-    reasoning_kd_loss,
     target_velocity,
 )
 from dualvla_core.distillation.ranks import ALONE, Ranks
+from dualvla_core.distillation.text_loss import DenseTargets, TextTargets, text_loss
 from dualvla_core.models.batches import MultimodalBatch, RobotBatch, TextBatch
 from dualvla_core.models.prompts import IGNORED
 
@@ -39,8 +39,9 @@ class Policy(Protocol):
         """Hidden states ``[B, L, D]`` of images ``[B, C, 3, H, W]`` and tokens ``[B, L]``."""
         ...
 
-    def text_logits(self, hidden: Tensor) -> Tensor:
-        """Logits ``[N, V]`` of the token after each hidden state ``[N, D]``."""
+    @property
+    def text_rows(self) -> Sequence[Tensor]:
+        """Blocks ``[V_i, D]`` of the output embeddings, the vocabulary V together."""
         ...
 
     def latents(self, hidden: Tensor, query_mask: Tensor) -> Tensor:
@@ -106,32 +107,45 @@ class Objective:
         is_padding = batch.is_padding.repeat(draws, 1)
         flow = self._flow_noise(batch.actions, generator)
         hidden = student.encode(batch.images, batch.input_ids, batch.attention_mask)
-        logits, targets = _supervised(student, hidden, batch.labels)
+        text, language, _ = self._text(student, hidden, batch.labels)
         velocity = _velocity(student, hidden, batch, batch, noisy_actions(actions, flow), flow.time)
-        losses = {
-            "language": (1.0, language_loss(logits, targets)),
-            "flow": (1.0, flow_matching_loss(velocity, target_velocity(actions, flow), is_padding)),
-        }
+        matching = flow_matching_loss(velocity, target_velocity(actions, flow), is_padding)
+        losses, terms = [text, matching], {"language": language, "flow": matching}
         if self.teachers is not None and self.teachers.action is not None:
             teacher, config = self.teachers.action, self.teachers.config
             with torch.no_grad():
                 seen = teacher.encode(batch.images, batch.plain.input_ids, batch.plain.attention_mask)
                 wanted = _velocity(teacher, seen, batch, batch.plain, noisy_actions(actions, flow), flow.time)
             distance = action_kd_loss(wanted, velocity, is_padding, config.temperature)
-            losses["action_distillation"] = (config.weight, distance)
-        return self._sum(losses)
+            losses.append(Mean(config.weight * distance.total, distance.count))
+            terms["action_distillation"] = distance
+        return self._sum(losses, terms)
 
     def _multimodal(self, student: Policy, batch: MultimodalBatch) -> Step:
         hidden = student.encode(batch.images, batch.input_ids, batch.attention_mask)
-        logits, targets = _supervised(student, hidden, batch.labels)
-        losses = {"language": (1.0, language_loss(logits, targets))}
-        if self.teachers is not None and self.teachers.reasoning is not None:
-            teacher, config = self.teachers.reasoning, self.teachers.config
+        teacher = None if self.teachers is None else self.teachers.reasoning
+        targets = None
+        if teacher is not None:
             with torch.no_grad():
                 seen = teacher.encode(batch.images, batch.input_ids, batch.attention_mask)
-                wanted, _ = _supervised(teacher, seen, batch.labels)
-            losses["reasoning_distillation"] = (config.weight, reasoning_kd_loss(wanted, logits, config.temperature))
-        return self._sum(losses)
+                targets = DenseTargets(seen[:, :-1][batch.labels[:, 1:] != IGNORED], teacher.text_rows)
+        text, language, distillation = self._text(student, hidden, batch.labels, targets)
+        terms = {"language": language}
+        if targets is not None:
+            terms["reasoning_distillation"] = distillation
+        return self._sum([text], terms)
+
+    def _text(
+        self, student: Policy, hidden: Tensor, labels: Tensor, targets: TextTargets | None = None
+    ) -> tuple[Mean, Mean, Mean]:
+        """The text's loss to differentiate, and its two terms; only supervised tokens are projected."""
+        following = labels[:, 1:]
+        supervised = following != IGNORED
+        arguments = (hidden[:, :-1][supervised], student.text_rows, following[supervised], targets)
+        config = None if self.teachers is None else self.teachers.config
+        loss = text_loss(*arguments) if config is None else text_loss(*arguments, config.temperature, config.weight)
+        count = supervised.sum().float()
+        return Mean(loss.total, count), Mean(loss.language, count), Mean(loss.distillation, count)
 
     def _flow_noise(self, actions: Tensor, generator: torch.Generator) -> FlowNoise:
         """Noise for the whole global batch, of which this process keeps its own: the same with any number of them."""
@@ -141,21 +155,14 @@ class Objective:
         noise, time = every.noise[:, own].flatten(0, 1), every.time[:, own].flatten()
         return FlowNoise(noise.to(actions), time.to(actions.device))
 
-    def _sum(self, losses: dict[str, tuple[float, Mean]]) -> Step:
-        """Add the weighted terms, each divided by its mean count over the processes."""
-        counts = self.ranks.average(torch.stack([mean.count for _, mean in losses.values()])).clamp(min=1)
-        terms = {
-            name: mean.total / count for (name, (_, mean)), count in zip(losses.items(), counts.unbind(), strict=True)
-        }
-        loss = torch.stack([weight * terms[name] for name, (weight, _) in losses.items()]).sum()
-        return Step(loss, {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}})
-
-
-def _supervised(policy: Policy, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits ``[N, V]`` and targets ``[N]`` where a next token is supervised; others cost no vocabulary projection."""
-    following = labels[:, 1:]
-    supervised = following != IGNORED
-    return policy.text_logits(hidden[:, :-1][supervised]), following[supervised]
+    def _sum(self, losses: Sequence[Mean], terms: Mapping[str, Mean]) -> Step:
+        """Add the losses and tell the terms, each divided by its mean count over the processes."""
+        means = [*losses, *terms.values()]
+        counts = self.ranks.average(torch.stack([mean.count for mean in means])).clamp(min=1)
+        values = [mean.total / count for mean, count in zip(means, counts.unbind(), strict=True)]
+        loss = torch.stack(values[: len(losses)]).sum()
+        told = {name: value.detach() for name, value in zip(terms, values[len(losses) :], strict=True)}
+        return Step(loss, {"loss": loss.detach(), **told})
 
 
 def _velocity(

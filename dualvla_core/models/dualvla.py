@@ -106,10 +106,10 @@ class DualVLA(nn.Module):
         hidden: Tensor = output.last_hidden_state
         return hidden
 
-    def text_logits(self, hidden: Tensor) -> Tensor:
-        """Logits ``[N, V]`` at the kept positions ``[N, D]``; position i predicts token i + 1."""
-        logits: Tensor = self.backbone.get_output_embeddings()(hidden)
-        return logits
+    @property
+    def text_rows(self) -> tuple[Tensor, ...]:
+        """Blocks ``[V_i, D]`` of the output embeddings: times hidden state i, the logits of token i + 1."""
+        return tuple(self.backbone.get_output_embeddings().parameters())
 
     def latents(self, hidden: Tensor, query_mask: Tensor) -> Tensor:
         """The latent actions ``[B, K, D]``: hidden states ``[B, L, D]`` where ``query_mask`` ``[B, L]`` is True."""

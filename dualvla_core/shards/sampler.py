@@ -48,6 +48,8 @@ class SampleOrder:
 
     def rows(self, start: int, stop: int) -> NDArray[np.int64]:
         """The samples at the places ``start`` to ``stop`` of the order ``[stop - start]``."""
+        if len(self._lengths) == 1:  # one source needs no mixing
+            return self._visited(0, np.arange(start, stop))
         parts = [np.zeros(0, np.int64)]
         for block in range(start // _BLOCK, -(-stop // _BLOCK)):
             first = block * _BLOCK
@@ -56,8 +58,7 @@ class SampleOrder:
 
     def _new_block(self, block: int) -> NDArray[np.int64]:
         sources = np.repeat(np.arange(len(self._lengths)), self._shares)
-        if len(self._lengths) > 1:  # one source needs no mixing
-            sources = sources[Permutation(_BLOCK, self._seed, _MIXING, block)(np.arange(_BLOCK))]
+        sources = sources[Permutation(_BLOCK, self._seed, _MIXING, block)(np.arange(_BLOCK))]
         rows = np.empty(_BLOCK, np.int64)
         for source, share in enumerate(self._shares.tolist()):
             visits = block * share + np.arange(share)

@@ -22,9 +22,9 @@ from dualvla_core.distillation.objective import Batch
 from dualvla_core.episodes.reasoning import render_reasoning
 from dualvla_core.errors import ArtifactError
 from dualvla_core.models.batches import Share
-from dualvla_core.schemas import COLLECTION, EPISODES, MULTIMODAL, check_schema
+from dualvla_core.schemas import COLLECTION, MULTIMODAL, check_schema
 from dualvla_core.shards.dataset import RobotFrame, ShardDataset
-from dualvla_core.shards.reader import EPISODES_FILE, ShardReader
+from dualvla_core.shards.reader import ShardReader
 
 TRAINING_SPLIT = "train"
 
@@ -61,24 +61,15 @@ class RobotFrames:
     """The training frames of robot shards: those of the episodes a collection holds for training, each once."""
 
     def __init__(self, shards: Sequence[Path], collection: Path, action_chunk: int) -> None:
-        self._dataset = ShardDataset(shards, action_chunk)
-        wanted, rows, start = training_episodes(collection), [], 0
-        for folder in shards:
-            episodes = pq.read_table(folder / EPISODES_FILE, schema=EPISODES).to_pylist()
-            for episode in episodes:
-                if episode["episode"] in wanted:
-                    wanted.remove(episode["episode"])
-                    rows.append(np.arange(start, start + episode["length"]))
-                start += episode["length"]
-        if not rows:
+        self._dataset = ShardDataset(shards, action_chunk, episodes=training_episodes(collection))
+        if not len(self._dataset):
             raise ArtifactError("The shards hold no episode of the training split; record more, or hold out fewer.")
-        self._rows = np.concatenate(rows)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._dataset)
 
     def __getitem__(self, index: int) -> RobotFrame:
-        return self._dataset[int(self._rows[index])]
+        return self._dataset[index]
 
     def name(self, index: int) -> str:
         """Episode and frame."""

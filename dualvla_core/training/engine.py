@@ -109,6 +109,9 @@ class Engine:
         self._engine, *_ = _deepspeed().initialize(
             model=self._module, model_parameters=trainable, optimizer=optimizer, config=_deepspeed_config(config)
         )
+        if self._zero == 3:
+            for rows in self._module.student.text_rows:  # the text's loss reads them outside the layer they are of
+                _deepspeed().zero.register_external_parameter(self._module, rows)
         self._device = group.device
 
     def compute(self, batch: Batch, generator: torch.Generator) -> Step:

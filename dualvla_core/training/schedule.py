@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dualvla_core.shards.sampler import SampleOrder
 from dualvla_core.training.config import TrainingConfig
 
 Domain: TypeAlias = Literal["robot", "multimodal"]
@@ -40,13 +41,7 @@ def global_batch(config: TrainingConfig, step: int, samples: int) -> NDArray[np.
     domain = domain_of(config, step)
     size = config.robot_batch if domain == "robot" else config.multimodal_batch
     first = steps_before(config, step) * size
-    places = np.arange(first, first + size)
-    epochs, offsets = np.divmod(places, samples)
-    rows = np.empty(size, np.int64)
-    for epoch in np.unique(epochs).tolist():
-        order = _shuffled(samples, (config.seed, DOMAINS.index(domain), epoch))
-        rows[epochs == epoch] = order[offsets[epochs == epoch]]
-    return rows
+    return _order(samples, derived_seed(config.seed, DOMAINS.index(domain))).rows(first, first + size)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -65,6 +60,6 @@ def derived_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-@functools.lru_cache(maxsize=4)
-def _shuffled(samples: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).permutation(samples)
+@functools.lru_cache(maxsize=len(DOMAINS))
+def _order(samples: int, seed: int) -> SampleOrder:
+    return SampleOrder([samples], seed=seed)

@@ -23,11 +23,11 @@ class TinyPolicy(nn.Module):
         torch.manual_seed(seed)
         self.embedding = nn.Embedding(VOCABULARY, 8)
         self.pixels = nn.Linear(3, 8)
-        self.head = nn.Linear(8, VOCABULARY)
+        self.head = nn.Linear(8, VOCABULARY, bias=False)
         self.flow = nn.Linear(QUERIES * 8 + 8 + STATE + CHUNK * ACTION + 1, CHUNK * ACTION)
         self.encoded: list[Tensor] = []
         self.flowed: list[tuple[Tensor, Tensor]] = []
-        self.projected: list[int] = []
+        self.spoken = 0
 
     def encode(self, images: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         self.encoded.append(input_ids)
@@ -35,10 +35,10 @@ class TinyPolicy(nn.Module):
         seen = torch.tanh(seen) * attention_mask[..., None]
         return seen.cumsum(1) / attention_mask.cumsum(1)[..., None]
 
-    def text_logits(self, hidden: Tensor) -> Tensor:
-        self.projected.append(len(hidden))
-        logits: Tensor = self.head(hidden)
-        return logits
+    @property
+    def text_rows(self) -> tuple[Tensor, ...]:
+        self.spoken += 1
+        return (self.head.weight,)
 
     def latents(self, hidden: Tensor, query_mask: Tensor) -> Tensor:
         return hidden[query_mask].view(len(hidden), QUERIES, -1)

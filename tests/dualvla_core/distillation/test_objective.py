@@ -39,7 +39,7 @@ def teachers(policy: MakePolicy) -> Teachers:
 
 def language_of(policy: Any, batch: RobotBatch | MultimodalBatch) -> Tensor:
     """L_LM the long way: logits at every position."""
-    logits = policy.text_logits(policy.encode(batch.images, batch.input_ids, batch.attention_mask))
+    logits = policy.head(policy.encode(batch.images, batch.input_ids, batch.attention_mask))
     return cross_entropy(logits[:, :-1].transpose(1, 2), batch.labels[:, 1:], ignore_index=-100)
 
 
@@ -59,8 +59,6 @@ def test_robot_terms_are_language_and_flow_over_the_whole_assistant_turn(student
     torch.testing.assert_close(terms["flow"], expected.detach())
     torch.testing.assert_close(terms["language"], language_of(student, robot_batch).detach())
     torch.testing.assert_close(loss, terms["language"] + terms["flow"])
-    # reasoning (3, 0, 1, 0 tokens), two queries and the end of each of four turns
-    assert student.projected[0] == 4 + 4 * 3
     assert set(terms) == {"loss", "language", "flow"}
 
 
@@ -86,7 +84,7 @@ def test_robot_batches_ask_the_action_teacher_once_without_reasoning(
     expected = 2.0 * difference.square()[~robot_batch.is_padding].mean() / 2
     torch.testing.assert_close(terms["action_distillation"], expected.detach())
     torch.testing.assert_close(loss, terms["language"] + terms["flow"] + 0.15 * terms["action_distillation"])
-    assert action.projected == []  # no text logits are asked of the action teacher
+    assert action.spoken == 0  # no text is asked of the action teacher
 
 
 def test_multimodal_batches_ask_the_reasoning_teacher_once(
@@ -95,10 +93,10 @@ def test_multimodal_batches_ask_the_reasoning_teacher_once(
     loss, terms = Objective(teachers).step(student, multimodal_batch, generator())
     reasoning: Any = teachers.reasoning
     assert [len(teachers.action.encoded), len(reasoning.encoded)] == [0, 1]  # type: ignore[union-attr]
-    assert reasoning.projected == [5]  # the supervised tokens: two answers and their ends
+    assert (reasoning.spoken, reasoning.flowed) == (1, [])
     kept = multimodal_batch.labels[:, 1:] != -100
     logits = [
-        policy.text_logits(
+        policy.head(
             policy.encode(multimodal_batch.images, multimodal_batch.input_ids, multimodal_batch.attention_mask)
         )[:, :-1][kept]
         / 2.0

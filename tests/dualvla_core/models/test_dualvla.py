@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast
 
+from dualvla_core.distillation.text_loss import project
 from dualvla_core.errors import ArtifactError
 from dualvla_core.models import (
     DualVLA,
@@ -47,7 +48,7 @@ def test_shapes(policy: DualVLA, batch: RobotBatch) -> None:
     assert hidden.shape == (2, batch.input_ids.shape[1], 16)
     assert latents.shape == (2, 3, 16)
     assert visual.shape == (2, 8, 16)
-    assert policy.text_logits(hidden[:, 3]).shape == (2, len(policy.tokenizer))
+    assert project(hidden[:, 3], policy.text_rows).shape == (2, len(policy.tokenizer))
     noisy = torch.randn(6, 5, 4)
     assert policy.velocity(latents, visual, batch.state, noisy, torch.rand(6)).shape == noisy.shape
 
@@ -102,7 +103,7 @@ def test_gradients_reach_every_parameter(policy: DualVLA, batch: RobotBatch) -> 
     visual = policy.visual_features(hidden, batch.input_ids)
     latents = policy.latents(hidden, batch.query_mask)
     velocity = policy.velocity(latents, visual, batch.state, torch.randn(2, 5, 4), torch.rand(2))
-    (velocity.sum() + policy.text_logits(hidden[:, -1]).logsumexp(-1).sum()).backward()  # type: ignore[no-untyped-call]
+    (velocity.sum() + project(hidden[:, -1], policy.text_rows).logsumexp(-1).sum()).backward()  # type: ignore[no-untyped-call]
     silent = [name for name, parameter in policy.named_parameters() if parameter.grad is None]
     assert not silent
 
@@ -114,7 +115,7 @@ def fit(policy: DualVLA, batch: RobotBatch | MultimodalBatch) -> list[float]:
     losses = []
     for _ in range(40):
         hidden = policy.encode(batch.images, batch.input_ids, batch.attention_mask)
-        logits = policy.text_logits(hidden[:, :-1][keep])
+        logits = project(hidden[:, :-1][keep], policy.text_rows)
         loss = torch.nn.functional.cross_entropy(logits, batch.labels[:, 1:][keep])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -18,6 +18,8 @@ from dualvla_core.training.errors import TrainingError
 class TwoHeads(nn.Module):
     """A trunk with two heads, of which a batch uses one, and a weight that is frozen."""
 
+    text_rows = ()
+
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
