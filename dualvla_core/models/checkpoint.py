@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_model, save_model
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from dualvla_core.errors import ArtifactError
@@ -21,7 +21,8 @@ from dualvla_core.models.config import ModelConfig
 if TYPE_CHECKING:
     from dualvla_core.models.dualvla import DualVLA
 
-FORMAT = 1
+FORMAT = 2
+_UNSPLIT_BACKBONE = 1  # an older format: the backbone was a name beside the tiny one's sizes
 CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE, BACKBONE_FOLDER = (
     "config.json",
     "model.safetensors",
@@ -35,7 +36,7 @@ def save(policy: DualVLA, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     policy.tokenizer.save_pretrained(str(folder))
     policy.backbone.config.save_pretrained(str(folder / BACKBONE_FOLDER))
-    save_file({name: tensor.contiguous() for name, tensor in policy.state_dict().items()}, folder / WEIGHTS_FILE)
+    save_model(policy, str(folder / WEIGHTS_FILE))
     description = {
         "format": FORMAT,
         "policy_type": policy.policy_type,
@@ -56,6 +57,8 @@ def load(policy: type[DualVLA], folder: Path) -> DualVLA:
         if not (folder / name).is_file():
             raise ArtifactError(f"The checkpoint {folder.name} has no {name}; a policy cannot act without it.")
     description = json.loads((folder / CONFIG_FILE).read_text())
+    if description.get("format") == _UNSPLIT_BACKBONE:
+        description = _migrated(description)
     if description.get("format") != FORMAT:
         raise ArtifactError(
             f"The checkpoint {folder.name} is of format {description.get('format')}, expected {FORMAT}; "
@@ -75,8 +78,16 @@ def load(policy: type[DualVLA], folder: Path) -> DualVLA:
         policy_type=description["policy_type"],
         backbone=build_backbone(load_backbone_config(str(folder / BACKBONE_FOLDER))),
     )
-    loaded.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    load_model(loaded, folder / WEIGHTS_FILE)
     return loaded.eval()
+
+
+def _migrated(description: dict[str, Any]) -> dict[str, Any]:
+    """A description of format 1, which knew the tiny backbone alone, as one of today."""
+    model = dict(description["model"])
+    sizes = model.pop("tiny_backbone", {})
+    model["backbone"] = {"family": model.get("backbone", "tiny"), "tiny": sizes}
+    return description | {"format": FORMAT, "model": model}
 
 
 def _write(path: Path, content: Any) -> None:

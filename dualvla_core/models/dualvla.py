@@ -14,9 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dualvla_core.errors import UserError
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.models import checkpoint
-from dualvla_core.models.backbone import create_backbone
+from dualvla_core.models.backbone import create_backbone, prepare_backbone
 from dualvla_core.models.batches import text_batch
 from dualvla_core.models.config import ModelConfig
+from dualvla_core.models.families import FAMILIES
 from dualvla_core.models.flow_expert import FlowExpert, integrate
 from dualvla_core.models.normalisation import Normaliser, statistics_of
 from dualvla_core.models.prompts import Prompts
@@ -74,6 +75,7 @@ class DualVLA(nn.Module):
         self.action_normaliser = Normaliser(entry, "action")
         self.state_normaliser = Normaliser(entry, "state") if config.use_state else None
         self.backbone: Any = create_backbone(config, tokenizer) if backbone is None else backbone
+        prepare_backbone(self.backbone, config, self.prompts.queries[0], len(tokenizer))
         embeddings: Any = self.backbone.get_input_embeddings()
         self.flow = FlowExpert(
             config.flow,
@@ -100,7 +102,7 @@ class DualVLA(nn.Module):
         output = self.backbone.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            pixel_values=self._pixels(images),
+            **self._vision(images, input_ids),
             use_cache=False,
         )
         hidden: Tensor = output.last_hidden_state
@@ -193,10 +195,11 @@ class DualVLA(nn.Module):
         padding = int(self.tokenizer.pad_token_id)
         ids = [[padding] * (length - len(opening)) + opening for opening in openings]
         mask = [[0] * (length - len(opening)) + [1] * len(opening) for opening in openings]
+        input_ids = torch.tensor(ids, device=self.device)
         generated = self.backbone.generate(
-            input_ids=torch.tensor(ids, device=self.device),
+            input_ids=input_ids,
             attention_mask=torch.tensor(mask, device=self.device),
-            pixel_values=self._pixels(images.to(self.device)),
+            **self._vision(images.to(self.device), input_ids),
             max_new_tokens=max_tokens,
             do_sample=False,
             eos_token_id=stops,
@@ -225,11 +228,12 @@ class DualVLA(nn.Module):
             raise ObservationError("No robot state was given, but the policy was trained with one; pass it to act.")
         return self.state_normaliser.normalise(state).to(self.device)
 
-    def _pixels(self, images: Tensor) -> Tensor:
-        """``[B * C, 3, H, W]`` as the backbone expects them; one black image, expanded, for a blind policy."""
-        flat = images.flatten(0, 1)
-        seen = torch.zeros_like(flat[:1]) if self.config.blind else flat
-        mean = torch.tensor(self.config.image_mean, device=flat.device).view(3, 1, 1)
-        std = torch.tensor(self.config.image_std, device=flat.device).view(3, 1, 1)
+    def _vision(self, images: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
+        """Images ``[B, C, 3, H, W]`` in [0, 1] as the backbone takes them; a blind policy's are one black one, expanded."""
+        seen = torch.zeros_like(images[:1, :1]) if self.config.blind else images
+        mean = torch.tensor(self.config.image_mean, device=images.device).view(3, 1, 1)
+        std = torch.tensor(self.config.image_std, device=images.device).view(3, 1, 1)
         weight_type: torch.dtype = self.backbone.dtype
-        return ((seen - mean) / std).to(weight_type).expand_as(flat)
+        pixels = ((seen - mean) / std).to(weight_type).expand_as(images)
+        family = FAMILIES[self.config.backbone.family]
+        return family.inputs(self.backbone.config, pixels, input_ids == self.prompts.image)

@@ -14,7 +14,7 @@ from dualvla_core.distillation.objective import Objective, Teachers
 from dualvla_core.errors import ConfigError
 from dualvla_core.models.batches import MultimodalCollator, RobotCollator
 from dualvla_core.models.dualvla import DualVLA
-from dualvla_core.models.tokenizer import train_tokenizer
+from dualvla_core.models.tokenizer import create_tokenizer
 from dualvla_core.params import Summary
 from dualvla_core.shards.reader import ShardReader
 from dualvla_core.shards.statistics import STATISTICS_FILE
@@ -71,7 +71,7 @@ def initial_policy(plan: TrainingPlan) -> DualVLA:
     torch.manual_seed(derived_seed(plan.training.seed, _INITIAL_WEIGHTS))
     return DualVLA(
         plan.model,
-        train_tokenizer(_texts(inputs), plan.model),
+        create_tokenizer(_texts(inputs), plan.model),
         json.loads((inputs.statistics / STATISTICS_FILE).read_text()),
         embodiment=shard.embodiment.name,
         cameras=shard.cameras,

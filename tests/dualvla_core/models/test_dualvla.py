@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.models import (
@@ -21,10 +21,8 @@ from dualvla_core.models import (
     RobotBatch,
     RobotCollator,
 )
-from dualvla_core.models.backbone import create_backbone
-from dualvla_core.models.tokenizer import train_tokenizer
 from dualvla_core.shards.dataset import RobotFrame
-from tests.dualvla_core.models.conftest import CAMERAS, TEXTS
+from tests.dualvla_core.models.conftest import CAMERAS
 
 ANSWERS = {"What colour is the door?": "Grey.", "Open?": "Pull the handle."}
 
@@ -232,7 +230,18 @@ class TestCheckpoint:
         with pytest.raises(ArtifactError, match="not 'robot'"):
             DualVLA.from_pretrained(tmp_path)
 
-    @pytest.mark.parametrize(("key", "value", "message"), [("format", 2, "format 2"), ("model", {"x": 1}, "not fit")])
+    def test_the_format_before_is_read(self, policy: DualVLA, batch: RobotBatch, tmp_path: Path) -> None:
+        policy.save_pretrained(tmp_path)
+        description = json.loads((tmp_path / "config.json").read_text())
+        model = description["model"]
+        older = {**model, "backbone": "tiny", "tiny_backbone": model["backbone"]["tiny"]}
+        del older["adaptation"]
+        (tmp_path / "config.json").write_text(json.dumps(description | {"format": 1, "model": older}))
+        loaded = DualVLA.from_pretrained(tmp_path)
+        assert loaded.config == policy.config
+        assert torch.equal(encode(loaded, batch), encode(policy, batch))
+
+    @pytest.mark.parametrize(("key", "value", "message"), [("format", 9, "format 9"), ("model", {"x": 1}, "not fit")])
     def test_another_format_is_refused(
         self, policy: DualVLA, tmp_path: Path, key: str, value: object, message: str
     ) -> None:
@@ -241,23 +250,3 @@ class TestCheckpoint:
         (tmp_path / "config.json").write_text(json.dumps(description | {key: value}))
         with pytest.raises(ArtifactError, match=message):
             DualVLA.from_pretrained(tmp_path)
-
-
-def test_a_saved_backbone_loads_and_grows_with_the_tokenizer(
-    config: ModelConfig, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
-    small = create_backbone(config, tokenizer)
-    small.save_pretrained(tmp_path)
-    foreign = config.model_copy(update={"backbone": str(tmp_path)})
-    assert type(create_backbone(foreign, tokenizer)) is type(AutoModelForImageTextToText.from_pretrained(tmp_path))
-    more = train_tokenizer([*TEXTS, *(f"word{i}x" * 3 for i in range(30))], _with_vocabulary(config, 400))
-    grown: Any = create_backbone(foreign, more)
-    assert len(more) > len(tokenizer)
-    assert grown.get_output_embeddings().weight.shape[0] == len(more)
-    before: Any = small.get_input_embeddings()
-    assert torch.equal(grown.get_input_embeddings().weight[: len(tokenizer)], before.weight)
-
-
-def _with_vocabulary(config: ModelConfig, size: int) -> ModelConfig:
-    sizes = config.tiny_backbone.model_copy(update={"vocabulary": size})
-    return config.model_copy(update={"tiny_backbone": sizes})
