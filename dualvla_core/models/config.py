@@ -95,8 +95,8 @@ class AdaptationConfig(Params):
     gate_hidden: int = Field(128, ge=1, description="Width of the gate's two hidden layers.")
 
 
-class FlowHeadConfig(Params):
-    """The flow-matching action expert."""
+class ActionExpertConfig(Params):
+    """The transformer of either action head."""
 
     hidden: int = Field(128, ge=8, description="Width of the action expert.")
     layers: int = Field(2, ge=1, description="Transformer layers of the action expert.")
@@ -104,13 +104,25 @@ class FlowHeadConfig(Params):
     visual_features: bool = Field(
         True, description="Whether the expert sees the backbone's image tokens beside the latent actions."
     )
-    euler_steps: int = Field(10, ge=1, description="Integration steps from noise to actions (steps).")
+    film: bool = Field(False, description="Whether the mean latent action scales and shifts those image tokens (FiLM).")
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
         if self.hidden % self.heads or self.hidden % 2:
             raise ValueError(f"hidden = {self.hidden} is odd or no multiple of heads = {self.heads}")
         return self
+
+
+class FlowHeadConfig(ActionExpertConfig):
+    """The flow-matching action expert."""
+
+    euler_steps: int = Field(10, ge=1, description="Integration steps from noise to actions (steps).")
+
+
+class DiscreteHeadConfig(ActionExpertConfig):
+    """The action expert that predicts bins."""
+
+    bins: int = Field(256, ge=2, description="Equal parts of each dimension's normalised range [-1, 1].")
 
 
 class AugmentationConfig(Params):
@@ -139,8 +151,11 @@ class ModelConfig(Params):
     )
     action_queries: int = Field(8, ge=1, description="Latent action queries K at the end of a robot turn (tokens).")
     action_chunk: int = Field(12, ge=1, description="Actions predicted at once (control steps).")
-    action_head: Literal["flow"] = Field("flow", description="How latent actions become actions.")
+    action_head: Literal["flow", "discrete"] = Field(
+        "flow", description="How latent actions become actions: by flow matching, or as bins of each dimension."
+    )
     flow: FlowHeadConfig = Field(FlowHeadConfig(), description="The flow-matching action expert.")
+    discrete: DiscreteHeadConfig = Field(DiscreteHeadConfig(), description="The action expert that predicts bins.")
     use_state: bool = Field(True, description="Whether the action head sees the robot's state.")
 
     @model_validator(mode="after")

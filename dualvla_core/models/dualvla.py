@@ -1,4 +1,4 @@
-"""The policy: a vision-language backbone, latent action queries and a flow-matching action expert."""
+"""The policy: a vision-language backbone, latent action queries and an action head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dualvla_core.models.backbone import create_backbone, prepare_backbone
 from dualvla_core.models.batches import text_batch
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.models.families import FAMILIES
-from dualvla_core.models.flow_expert import FlowExpert, integrate
+from dualvla_core.models.heads import create_action_head
 from dualvla_core.models.normalisation import Normaliser, statistics_of
 from dualvla_core.models.prompts import Prompts
 
@@ -77,13 +77,13 @@ class DualVLA(nn.Module):
         self.backbone: Any = create_backbone(config, tokenizer) if backbone is None else backbone
         prepare_backbone(self.backbone, config, self.prompts.queries[0], len(tokenizer))
         embeddings: Any = self.backbone.get_input_embeddings()
-        self.flow = FlowExpert(
-            config.flow,
+        if config.action_head == "discrete":
+            self.action_normaliser.check_unit_range()
+        self.action_head: Any = create_action_head(
+            config,
             backbone_width=embeddings.embedding_dim,
             state_size=None if self.state_normaliser is None else self.state_normaliser.size,
             action_size=self.action_normaliser.size,
-            action_chunk=config.action_chunk,
-            action_queries=config.action_queries,
         )
 
     @property
@@ -128,7 +128,7 @@ class DualVLA(nn.Module):
     def velocity(
         self, latents: Tensor, visual: Tensor | None, state: Tensor | None, noisy: Tensor, time: Tensor
     ) -> Tensor:
-        """The flow's velocity ``[R * B, T, A]``.
+        """A flow head's velocity ``[R * B, T, A]``.
 
         Args:
             latents: ``[B, K, D]``.
@@ -137,9 +137,14 @@ class DualVLA(nn.Module):
             noisy: ``[R * B, T, A]``: R noise draws for each sample, in the order of ``actions.repeat(R, 1, 1)``.
             time: ``[R * B]`` in [0, 1], 0 = noise.
         """
-        condition = self.flow.condition(latents, visual, state)
-        velocity: Tensor = self.flow(condition.repeated(len(noisy) // len(latents)), noisy, time)
+        condition = self.action_head.condition(latents, visual, state)
+        velocity: Tensor = self.action_head(condition.repeated(len(noisy) // len(latents)), noisy, time)
         return velocity
+
+    def action_logits(self, latents: Tensor, visual: Tensor | None, state: Tensor | None) -> Tensor:
+        """A discrete head's logits ``[B, T, A, bins]``; arguments as of `velocity`."""
+        logits: Tensor = self.action_head(self.action_head.condition(latents, visual, state))
+        return logits
 
     @torch.inference_mode()
     def act(
@@ -169,12 +174,12 @@ class DualVLA(nn.Module):
         samples = [self.prompts.robot_turn(each, images.shape[1], said) for each, said in turns]
         text = text_batch(samples, int(self.tokenizer.pad_token_id)).to(self.device)
         hidden = self.encode(images, text.input_ids, text.attention_mask)
-        condition = self.flow.condition(
+        condition = self.action_head.condition(
             self.latents(hidden, text.query_mask), self.visual_features(hidden, text.input_ids), known
         )
         shape = (self.config.action_chunk, self.action_normaliser.size)
         noise = torch.stack([torch.randn(shape, generator=generator) for _ in images])
-        actions = integrate(self.flow, condition, noise.to(self.device), self.config.flow.euler_steps)
+        actions = self.action_head.decide(condition, noise.to(self.device))
         return PolicyOutput(self.action_normaliser.unnormalise(actions.float().cpu()), reasoning)
 
     @torch.inference_mode()

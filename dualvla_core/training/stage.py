@@ -45,9 +45,10 @@ def train_policy(
     sources = training_sources(plan, student)
     student.to(group.device).train()
     if plan.training.freeze_action_head:
-        student.flow.requires_grad_(False)
+        student.action_head.requires_grad_(False)
     size = _size(student)
-    objective = Objective(_teachers(plan, student, group.device), plan.training.flow_draws, group)
+    teachers = _teachers(plan, student, group.device)
+    objective = Objective(teachers, plan.training.flow_draws, group, student.config.action_head)
     engine = Engine(student, objective, plan.training, group)
     metrics = Metrics(output)
     Loop(plan.training, sources, group, engine, metrics, checkpoints, listener).run()

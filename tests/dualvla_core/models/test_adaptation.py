@@ -167,7 +167,7 @@ class TestExperts:
 def test_the_table_counts_every_parameter_once(adapted: Callable[..., DualVLA]) -> None:
     for mode in MODES:
         policy = adapted(mode, "internvl")  # its rows of input and output are one parameter
-        table = {row.module: row for row in parameter_table(policy.backbone, policy.flow, policy.config)}
+        table = {row.module: row for row in parameter_table(policy.backbone, policy.action_head, policy.config)}
         parameters = list(policy.parameters())
         assert sum(row.parameters for row in table.values()) == sum(each.numel() for each in parameters)
         trainable = sum(each.numel() for each in parameters if each.requires_grad)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast
 
 from dualvla_core.errors import ArtifactError
@@ -21,6 +22,7 @@ from dualvla_core.models import (
     RobotBatch,
     RobotCollator,
 )
+from dualvla_core.models.config import DiscreteHeadConfig
 from dualvla_core.shards.dataset import RobotFrame
 from tests.dualvla_core.models.conftest import CAMERAS
 
@@ -164,7 +166,9 @@ class TestAct:
         actions = self.act(policy)
         assert actions.shape == (2, 5, 4)
         assert actions.abs().max() <= 2
-        torch.nn.init.constant_(policy.flow.get_parameter("out.1.bias"), 100)  # every action is pushed to the upper end
+        torch.nn.init.constant_(
+            policy.action_head.get_parameter("out.1.bias"), 100
+        )  # every action is pushed to the upper end
         assert self.act(policy).eq(2).all()
 
     def test_noise_is_the_generators(self, policy: DualVLA) -> None:
@@ -235,11 +239,17 @@ class TestCheckpoint:
         description = json.loads((tmp_path / "config.json").read_text())
         model = description["model"]
         older = {**model, "backbone": "tiny", "tiny_backbone": model["backbone"]["tiny"]}
-        del older["adaptation"]
+        del older["adaptation"], older["discrete"]
+        weights = {
+            name.replace("action_head.", "flow.").replace("inputs.", ""): weight
+            for name, weight in policy.state_dict().items()
+        }
+        save_file(weights, tmp_path / "model.safetensors")
         (tmp_path / "config.json").write_text(json.dumps(description | {"format": 1, "model": older}))
         loaded = DualVLA.from_pretrained(tmp_path)
         assert loaded.config == policy.config
-        assert torch.equal(encode(loaded, batch), encode(policy, batch))
+        for name, weight in policy.state_dict().items():
+            assert torch.equal(loaded.state_dict()[name], weight), name
 
     @pytest.mark.parametrize(("key", "value", "message"), [("format", 9, "format 9"), ("model", {"x": 1}, "not fit")])
     def test_another_format_is_refused(
@@ -250,3 +260,26 @@ class TestCheckpoint:
         (tmp_path / "config.json").write_text(json.dumps(description | {key: value}))
         with pytest.raises(ArtifactError, match=message):
             DualVLA.from_pretrained(tmp_path)
+
+
+class TestDiscrete:
+    @pytest.fixture
+    def policy(self, config: ModelConfig, tokenizer: PreTrainedTokenizerFast, statistics: dict[str, Any]) -> DualVLA:
+        head = DiscreteHeadConfig(hidden=16, layers=1, heads=2, film=True)
+        binned = config.model_copy(update={"action_head": "discrete", "discrete": head})
+        numbers = statistics["robot"]["action"] | {"min": [-2, -2, -2, -1], "max": [2, 2, 2, 1]}
+        inside = {"robot": statistics["robot"] | {"action": numbers}}
+        return DualVLA(binned, tokenizer, inside, embodiment="robot", cameras=CAMERAS, policy_type="specialist").eval()
+
+    def test_it_has_logits_acts_and_is_saved(self, policy: DualVLA, batch: RobotBatch, tmp_path: Path) -> None:
+        hidden = encode(policy, batch)
+        latents, visual = policy.latents(hidden, batch.query_mask), policy.visual_features(hidden, batch.input_ids)
+        assert policy.action_logits(latents, visual, batch.state).shape == (2, 5, 4, 256)
+        policy.save_pretrained(tmp_path)
+        loaded = DualVLA.from_pretrained(tmp_path)
+        acted = [
+            each.act(batch.images, ["Open.", "Go."], torch.full((2, 7), 0.4), reason=False, generator=torch.Generator())
+            for each in (policy, loaded)
+        ]
+        assert acted[0].actions.shape == (2, 5, 4)
+        assert torch.equal(acted[0].actions, acted[1].actions)
