@@ -10,6 +10,7 @@ def check_action_teacher(teacher: DualVLA, student: DualVLA) -> None:
     """Raise `ConfigError` unless both predict the same chunk of equally normalised actions from the same cameras."""
     _must_agree("action teacher", "embodiment", teacher.embodiment, student.embodiment)
     _must_agree("action teacher", "cameras", teacher.cameras, student.cameras)
+    _must_agree("action teacher", "action_head", teacher.config.action_head, student.config.action_head)
     _must_agree("action teacher", "action_chunk", teacher.config.action_chunk, student.config.action_chunk)
     _must_agree("action teacher", "action_queries", teacher.config.action_queries, student.config.action_queries)
     _must_agree("action teacher", "use_state", teacher.config.use_state, student.config.use_state)

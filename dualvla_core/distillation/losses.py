@@ -65,7 +65,7 @@ def flow_matching_loss(velocity: Tensor, target: Tensor, is_padding: Tensor) -> 
 
     Steps past the end of an episode (``is_padding`` ``[B, T]``) do not count: they hold no demonstrated action.
     """
-    return _mean_over_steps((velocity.float() - target.float()).square(), is_padding)
+    return mean_over_steps((velocity.float() - target.float()).square(), is_padding)
 
 
 def action_kd_loss(teacher: Tensor, student: Tensor, is_padding: Tensor, temperature: float) -> Mean:
@@ -75,9 +75,10 @@ def action_kd_loss(teacher: Tensor, student: Tensor, is_padding: Tensor, tempera
     T² KL = T ‖Δv‖² / 2. Padding is left out as in `flow_matching_loss`.
     """
     error = (teacher.detach().float() - student.float()).square()
-    return _mean_over_steps(temperature * error / 2, is_padding)
+    return mean_over_steps(temperature * error / 2, is_padding)
 
 
-def _mean_over_steps(values: Tensor, is_padding: Tensor) -> Mean:
+def mean_over_steps(values: Tensor, is_padding: Tensor) -> Mean:
+    """The mean of ``values`` ``[B, T, A]`` over samples, steps that are no padding (``[B, T]``), and dimensions."""
     counted = (~is_padding).unsqueeze(-1).expand_as(values)
     return Mean(values.masked_fill(~counted, 0).sum(), counted.sum().float())

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
+from dualvla_core.distillation.action_terms import ActingPolicy, ActionTerms, BinTerms, FlowTerms
 from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.distillation.losses import (
     FlowNoise,
     Mean,
-    action_kd_loss,
     draw_flow_noise,
-    flow_matching_loss,
-    noisy_actions,
-    target_velocity,
 )
 from dualvla_core.distillation.ranks import ALONE, Ranks
 from dualvla_core.distillation.text_loss import DenseTargets, TextTargets, text_loss
@@ -32,7 +29,7 @@ from dualvla_core.models.prompts import IGNORED
 Batch: TypeAlias = RobotBatch | MultimodalBatch
 
 
-class Policy(Protocol):
+class Policy(ActingPolicy, Protocol):
     """What the objective asks of a vision-language-action model, student or teacher; `models.DualVLA` is one."""
 
     def encode(self, images: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -50,12 +47,6 @@ class Policy(Protocol):
 
     def visual_features(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
         """Image features ``[B, N, D]`` for the action head."""
-        ...
-
-    def velocity(
-        self, latents: Tensor, visual: Tensor | None, state: Tensor | None, noisy: Tensor, time: Tensor
-    ) -> Tensor:
-        """Velocity ``[R * B, T, A]`` of R noise draws per sample."""
         ...
 
 
@@ -82,18 +73,20 @@ class Teachers:
 class Objective:
     """The loss of a training.
 
-    L = L_LM + L_FM on robot batches, L_LM on multimodal ones (InstructVLA), plus λ L_KD with ``teachers``. Without
+    L = L_LM + L_action on robot batches, L_LM on multimodal ones (InstructVLA), plus λ L_KD with ``teachers``. Without
     them it is that of specialist and generalist; which of the two is a matter of the data.
 
     Args:
         teachers: of the student; None for specialist and generalist.
         flow_draws: noise draws per robot sample; they share the cost of the backbone.
         ranks: the processes of the training; losses are means over the batches of all of them.
+        action_head: of student and action teacher; L_action is flow matching or the cross-entropy of bins.
     """
 
     teachers: Teachers | None = None
     flow_draws: int = 1
     ranks: Ranks = ALONE
+    action_head: Literal["flow", "discrete"] = "flow"
 
     def step(self, student: Policy, batch: Batch, generator: torch.Generator) -> Step:
         """The loss of ``batch``; ``generator`` (seeded alike on every process) draws noise and time."""
@@ -102,21 +95,18 @@ class Objective:
         return self._multimodal(student, batch)
 
     def _robot(self, student: Policy, batch: RobotBatch, generator: torch.Generator) -> Step:
-        draws = self.flow_draws
-        actions = batch.actions.repeat(draws, 1, 1)
-        is_padding = batch.is_padding.repeat(draws, 1)
-        flow = self._flow_noise(batch.actions, generator)
+        actions = self._action_terms(batch, generator)
         hidden = student.encode(batch.images, batch.input_ids, batch.attention_mask)
         text, language, _ = self._text(student, hidden, batch.labels)
-        velocity = _velocity(student, hidden, batch, batch, noisy_actions(actions, flow), flow.time)
-        matching = flow_matching_loss(velocity, target_velocity(actions, flow), is_padding)
-        losses, terms = [text, matching], {"language": language, "flow": matching}
+        predicted = _actions(student, hidden, batch, batch, actions)
+        imitation = actions.loss(predicted)
+        losses, terms = [text, imitation], {"language": language, actions.name: imitation}
         if self.teachers is not None and self.teachers.action is not None:
             teacher, config = self.teachers.action, self.teachers.config
             with torch.no_grad():
                 seen = teacher.encode(batch.images, batch.plain.input_ids, batch.plain.attention_mask)
-                wanted = _velocity(teacher, seen, batch, batch.plain, noisy_actions(actions, flow), flow.time)
-            distance = action_kd_loss(wanted, velocity, is_padding, config.temperature)
+                wanted = _actions(teacher, seen, batch, batch.plain, actions)
+            distance = actions.distance(wanted, predicted, config.temperature)
             losses.append(Mean(config.weight * distance.total, distance.count))
             terms["action_distillation"] = distance
         return self._sum(losses, terms)
@@ -147,6 +137,13 @@ class Objective:
         count = supervised.sum().float()
         return Mean(loss.total, count), Mean(loss.language, count), Mean(loss.distillation, count)
 
+    def _action_terms(self, batch: RobotBatch, generator: torch.Generator) -> ActionTerms:
+        if self.action_head == "discrete":
+            return BinTerms(batch.actions, batch.is_padding)
+        draws = self.flow_draws
+        drawn = self._flow_noise(batch.actions, generator)
+        return FlowTerms(batch.actions.repeat(draws, 1, 1), batch.is_padding.repeat(draws, 1), drawn)
+
     def _flow_noise(self, actions: Tensor, generator: torch.Generator) -> FlowNoise:
         """Noise for the whole global batch, of which this process keeps its own: the same with any number of them."""
         batch, chunk, width = actions.shape
@@ -165,9 +162,9 @@ class Objective:
         return Step(loss, {"loss": loss.detach(), **told})
 
 
-def _velocity(
-    policy: Policy, hidden: Tensor, batch: RobotBatch, text: RobotBatch | TextBatch, noisy: Tensor, time: Tensor
+def _actions(
+    policy: Policy, hidden: Tensor, batch: RobotBatch, text: RobotBatch | TextBatch, terms: ActionTerms
 ) -> Tensor:
     latents = policy.latents(hidden, text.query_mask)
     state = None if batch.state is None else batch.state.to(hidden.dtype)
-    return policy.velocity(latents, policy.visual_features(hidden, text.input_ids), state, noisy.to(hidden.dtype), time)
+    return terms.predict(policy, latents, policy.visual_features(hidden, text.input_ids), state)

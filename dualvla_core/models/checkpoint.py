@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from dualvla_core.errors import ArtifactError
@@ -21,7 +22,8 @@ from dualvla_core.models.config import ModelConfig
 if TYPE_CHECKING:
     from dualvla_core.models.dualvla import DualVLA
 
-FORMAT = 1
+FORMAT = 2
+_TINY_ONLY = 1  # an older format, of tiny backbones with flow heads alone
 CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE, BACKBONE_FOLDER = (
     "config.json",
     "model.safetensors",
@@ -35,7 +37,8 @@ def save(policy: DualVLA, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     policy.tokenizer.save_pretrained(str(folder))
     policy.backbone.config.save_pretrained(str(folder / BACKBONE_FOLDER))
-    save_file({name: tensor.contiguous() for name, tensor in policy.state_dict().items()}, folder / WEIGHTS_FILE)
+    weights, first = policy.state_dict(), _first_names(policy)
+    save_file({name: weights[name].contiguous() for name in dict.fromkeys(first.values())}, folder / WEIGHTS_FILE)
     description = {
         "format": FORMAT,
         "policy_type": policy.policy_type,
@@ -56,6 +59,9 @@ def load(policy: type[DualVLA], folder: Path) -> DualVLA:
         if not (folder / name).is_file():
             raise ArtifactError(f"The checkpoint {folder.name} has no {name}; a policy cannot act without it.")
     description = json.loads((folder / CONFIG_FILE).read_text())
+    older = description.get("format") == _TINY_ONLY
+    if older:
+        description = _migrated(description)
     if description.get("format") != FORMAT:
         raise ArtifactError(
             f"The checkpoint {folder.name} is of format {description.get('format')}, expected {FORMAT}; "
@@ -75,8 +81,35 @@ def load(policy: type[DualVLA], folder: Path) -> DualVLA:
         policy_type=description["policy_type"],
         backbone=build_backbone(load_backbone_config(str(folder / BACKBONE_FOLDER))),
     )
-    loaded.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    weights = load_file(folder / WEIGHTS_FILE)
+    if older:
+        weights = _renamed(weights)
+    loaded.load_state_dict({name: weights[first] for name, first in _first_names(loaded).items() if first in weights})
     return loaded.eval()
+
+
+def _first_names(policy: DualVLA) -> dict[str, str]:
+    """Each name of a weight, and the first name of the same weight: tied ones have several, and are stored once."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(weight), name) for name, weight in policy.state_dict(keep_vars=True).items()}
+
+
+def _migrated(description: dict[str, Any]) -> dict[str, Any]:
+    """A description of format 1 as one of today."""
+    model = dict(description["model"])
+    sizes = model.pop("tiny_backbone", {})
+    model["backbone"] = {"family": model.get("backbone", "tiny"), "tiny": sizes}
+    return description | {"format": FORMAT, "model": model}
+
+
+def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of format 1 under the names of today."""
+    names = {}
+    for name in weights:
+        part = name.removeprefix("flow.")
+        condition = part.startswith(("visual_in.", "latent_in.", "latent_position", "state_in."))
+        names[name] = name if part == name else f"action_head.{'inputs.' * condition}{part}"
+    return {names[name]: weight for name, weight in weights.items()}
 
 
 def _write(path: Path, content: Any) -> None:

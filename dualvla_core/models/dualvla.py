@@ -1,4 +1,4 @@
-"""The policy: a vision-language backbone, latent action queries and a flow-matching action expert."""
+"""The policy: a vision-language backbone, latent action queries and an action head."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dualvla_core.errors import UserError
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.models import checkpoint
-from dualvla_core.models.backbone import create_backbone
+from dualvla_core.models.backbone import create_backbone, prepare_backbone
 from dualvla_core.models.batches import text_batch
 from dualvla_core.models.config import ModelConfig
-from dualvla_core.models.flow_expert import FlowExpert, integrate
+from dualvla_core.models.families import FAMILIES
+from dualvla_core.models.heads import create_action_head
 from dualvla_core.models.normalisation import Normaliser, statistics_of
 from dualvla_core.models.prompts import Prompts
 
@@ -74,14 +75,15 @@ class DualVLA(nn.Module):
         self.action_normaliser = Normaliser(entry, "action")
         self.state_normaliser = Normaliser(entry, "state") if config.use_state else None
         self.backbone: Any = create_backbone(config, tokenizer) if backbone is None else backbone
+        prepare_backbone(self.backbone, config, self.prompts.queries[0], len(tokenizer))
         embeddings: Any = self.backbone.get_input_embeddings()
-        self.flow = FlowExpert(
-            config.flow,
+        if config.action_head == "discrete":
+            self.action_normaliser.check_unit_range()
+        self.action_head: Any = create_action_head(
+            config,
             backbone_width=embeddings.embedding_dim,
             state_size=None if self.state_normaliser is None else self.state_normaliser.size,
             action_size=self.action_normaliser.size,
-            action_chunk=config.action_chunk,
-            action_queries=config.action_queries,
         )
 
     @property
@@ -100,7 +102,7 @@ class DualVLA(nn.Module):
         output = self.backbone.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            pixel_values=self._pixels(images),
+            **self._vision(images, input_ids),
             use_cache=False,
         )
         hidden: Tensor = output.last_hidden_state
@@ -126,7 +128,7 @@ class DualVLA(nn.Module):
     def velocity(
         self, latents: Tensor, visual: Tensor | None, state: Tensor | None, noisy: Tensor, time: Tensor
     ) -> Tensor:
-        """The flow's velocity ``[R * B, T, A]``.
+        """A flow head's velocity ``[R * B, T, A]``.
 
         Args:
             latents: ``[B, K, D]``.
@@ -135,9 +137,14 @@ class DualVLA(nn.Module):
             noisy: ``[R * B, T, A]``: R noise draws for each sample, in the order of ``actions.repeat(R, 1, 1)``.
             time: ``[R * B]`` in [0, 1], 0 = noise.
         """
-        condition = self.flow.condition(latents, visual, state)
-        velocity: Tensor = self.flow(condition.repeated(len(noisy) // len(latents)), noisy, time)
+        condition = self.action_head.condition(latents, visual, state)
+        velocity: Tensor = self.action_head(condition.repeated(len(noisy) // len(latents)), noisy, time)
         return velocity
+
+    def action_logits(self, latents: Tensor, visual: Tensor | None, state: Tensor | None) -> Tensor:
+        """A discrete head's logits ``[B, T, A, bins]``; arguments as of `velocity`."""
+        logits: Tensor = self.action_head(self.action_head.condition(latents, visual, state))
+        return logits
 
     @torch.inference_mode()
     def act(
@@ -167,12 +174,12 @@ class DualVLA(nn.Module):
         samples = [self.prompts.robot_turn(each, images.shape[1], said) for each, said in turns]
         text = text_batch(samples, int(self.tokenizer.pad_token_id)).to(self.device)
         hidden = self.encode(images, text.input_ids, text.attention_mask)
-        condition = self.flow.condition(
+        condition = self.action_head.condition(
             self.latents(hidden, text.query_mask), self.visual_features(hidden, text.input_ids), known
         )
         shape = (self.config.action_chunk, self.action_normaliser.size)
         noise = torch.stack([torch.randn(shape, generator=generator) for _ in images])
-        actions = integrate(self.flow, condition, noise.to(self.device), self.config.flow.euler_steps)
+        actions = self.action_head.decide(condition, noise.to(self.device))
         return PolicyOutput(self.action_normaliser.unnormalise(actions.float().cpu()), reasoning)
 
     @torch.inference_mode()
@@ -193,10 +200,11 @@ class DualVLA(nn.Module):
         padding = int(self.tokenizer.pad_token_id)
         ids = [[padding] * (length - len(opening)) + opening for opening in openings]
         mask = [[0] * (length - len(opening)) + [1] * len(opening) for opening in openings]
+        input_ids = torch.tensor(ids, device=self.device)
         generated = self.backbone.generate(
-            input_ids=torch.tensor(ids, device=self.device),
+            input_ids=input_ids,
             attention_mask=torch.tensor(mask, device=self.device),
-            pixel_values=self._pixels(images.to(self.device)),
+            **self._vision(images.to(self.device), input_ids),
             max_new_tokens=max_tokens,
             do_sample=False,
             eos_token_id=stops,
@@ -225,11 +233,12 @@ class DualVLA(nn.Module):
             raise ObservationError("No robot state was given, but the policy was trained with one; pass it to act.")
         return self.state_normaliser.normalise(state).to(self.device)
 
-    def _pixels(self, images: Tensor) -> Tensor:
-        """``[B * C, 3, H, W]`` as the backbone expects them; one black image, expanded, for a blind policy."""
-        flat = images.flatten(0, 1)
-        seen = torch.zeros_like(flat[:1]) if self.config.blind else flat
-        mean = torch.tensor(self.config.image_mean, device=flat.device).view(3, 1, 1)
-        std = torch.tensor(self.config.image_std, device=flat.device).view(3, 1, 1)
+    def _vision(self, images: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
+        """Images ``[B, C, 3, H, W]`` in [0, 1] as the backbone takes them; for a blind policy one black one, expanded."""
+        seen = torch.zeros_like(images[:1, :1]) if self.config.blind else images
+        mean = torch.tensor(self.config.image_mean, device=images.device).view(3, 1, 1)
+        std = torch.tensor(self.config.image_std, device=images.device).view(3, 1, 1)
         weight_type: torch.dtype = self.backbone.dtype
-        return ((seen - mean) / std).to(weight_type).expand_as(flat)
+        pixels = ((seen - mean) / std).to(weight_type).expand_as(images)
+        family = FAMILIES[self.config.backbone.family]
+        return family.inputs(self.backbone.config, pixels, input_ids == self.prompts.image)

@@ -56,6 +56,16 @@ class Normaliser:
         """The number of dimensions ``D``."""
         return len(self._q01)
 
+    def check_unit_range(self) -> None:
+        """Raise `ArtifactError` when a dimension that passes unchanged leaves [-1, 1]: bins would clip it."""
+        outside = ~self._mask & ((self._min < -1) | (self._max > 1))
+        if outside.any():
+            index = int(outside.nonzero()[0])
+            raise ArtifactError(
+                f"Dimension {index} of the action is not normalised and goes from {self._min[index]:g} to "
+                f"{self._max[index]:g}, but a discrete action head covers -1 to 1; use the flow head."
+            )
+
     def normalise(self, raw: Tensor) -> Tensor:
         """``[..., D]`` raw to clip(2 (x - q01) / (q99 - q01) - 1, -1, 1)."""
         scaled = (2 * (raw - self._q01) / (self._q99 - self._q01 + _EPSILON) - 1).clamp(-1, 1)

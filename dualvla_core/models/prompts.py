@@ -1,6 +1,7 @@
 """The one place where text becomes token ids: robot turns, reasoning turns, multimodal turns, and back.
 
-A sample is one exchange; every image of the observation takes ``image_tokens`` placeholders::
+A sample is one exchange; every image of the observation takes ``image_tokens`` placeholders. With the marks of the
+tiny backbone (`DIALOGUES` has those of the others)::
 
     <bos><user><image>...<image>Open the drawer.<assistant><action_0>...<action_K-1><eos>
     <bos><user><image>...<image>Open the drawer.<assistant>subtask: Pull the handle.<action_0>...<action_K-1><eos>
@@ -20,7 +21,8 @@ from transformers import PreTrainedTokenizerBase
 
 from dualvla_core.errors import UserError
 from dualvla_core.models.config import ModelConfig
-from dualvla_core.models.tokenizer import ASSISTANT, BOS, EOS, IMAGE, USER, action_tokens
+from dualvla_core.models.dialogue import DIALOGUES
+from dualvla_core.models.tokenizer import action_tokens
 
 IGNORED = -100
 """The label of a token that is not supervised."""
@@ -50,19 +52,23 @@ class Prompts:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
         self._tokenizer = tokenizer
         self._config = config
+        dialogue = DIALOGUES[config.backbone.family]
         known = tokenizer.get_vocab()
         queries = action_tokens(config.action_queries)
-        missing = [token for token in (BOS, EOS, USER, ASSISTANT, IMAGE, *queries) if token not in known]
+        missing = [token for token in (*dialogue.special, *queries) if token not in known]
         if missing:
             raise PromptError(
                 f"The tokenizer lacks the tokens {missing[:3]} ({len(missing)} in all); use one made by "
-                f"train_tokenizer for {config.action_queries} action queries."
+                f"create_tokenizer for a {config.backbone.family} backbone and {config.action_queries} action queries."
             )
-        self._bos, self.end, self._user, self._assistant, self.image = (
-            known[token] for token in (BOS, EOS, USER, ASSISTANT, IMAGE)
-        )
+        self.end, self.image = known[dialogue.end], known[dialogue.image]
         self.queries = [known[token] for token in queries]
         """Token ids of the latent action queries."""
+        self._opening, self._reply, before, after = (
+            list(tokenizer.encode(marks, add_special_tokens=False))
+            for marks in (dialogue.opening, dialogue.reply, dialogue.image_before, dialogue.image_after)
+        )
+        self._image = [*before, *[self.image] * config.image_tokens, *after]
 
     def robot_turn(self, instruction: str, images: int, reasoning: str = "", *, context: bool = False) -> Sample:
         """Instruction, then (reasoning and) the action queries. Raises `PromptError` when the text is too long.
@@ -77,8 +83,7 @@ class Prompts:
 
     def opening(self, text: str, images: int) -> list[int]:
         """The tokens up to where the assistant begins: what generation starts from."""
-        placeholders = [self.image] * (images * self._config.image_tokens)
-        return [self._bos, self._user, *placeholders, *self._encode(text), self._assistant]
+        return [*self._opening, *self._image * images, *self._encode(text), *self._reply]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens, special ones left out."""

@@ -14,7 +14,7 @@ from dualvla_core.distillation.objective import Objective, Teachers
 from dualvla_core.errors import ConfigError
 from dualvla_core.models.batches import MultimodalCollator, RobotCollator
 from dualvla_core.models.dualvla import DualVLA
-from dualvla_core.models.tokenizer import train_tokenizer
+from dualvla_core.models.tokenizer import create_tokenizer
 from dualvla_core.params import Summary
 from dualvla_core.shards.reader import ShardReader
 from dualvla_core.shards.statistics import STATISTICS_FILE
@@ -45,9 +45,10 @@ def train_policy(
     sources = training_sources(plan, student)
     student.to(group.device).train()
     if plan.training.freeze_action_head:
-        student.flow.requires_grad_(False)
+        student.action_head.requires_grad_(False)
     size = _size(student)
-    objective = Objective(_teachers(plan, student, group.device), plan.training.flow_draws, group)
+    teachers = _teachers(plan, student, group.device)
+    objective = Objective(teachers, plan.training.flow_draws, group, student.config.action_head)
     engine = Engine(student, objective, plan.training, group)
     metrics = Metrics(output)
     Loop(plan.training, sources, group, engine, metrics, checkpoints, listener).run()
@@ -71,7 +72,7 @@ def initial_policy(plan: TrainingPlan) -> DualVLA:
     torch.manual_seed(derived_seed(plan.training.seed, _INITIAL_WEIGHTS))
     return DualVLA(
         plan.model,
-        train_tokenizer(_texts(inputs), plan.model),
+        create_tokenizer(_texts(inputs), plan.model),
         json.loads((inputs.statistics / STATISTICS_FILE).read_text()),
         embodiment=shard.embodiment.name,
         cameras=shard.cameras,

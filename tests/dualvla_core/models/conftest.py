@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from dualvla_core.models import DualVLA, ModelConfig, train_tokenizer
-from dualvla_core.models.config import FlowHeadConfig, TinyBackboneConfig
+from dualvla_core.models.config import BackboneConfig, FlowHeadConfig, TinyBackboneConfig
 from dualvla_core.shards.dataset import RobotFrame
 
 CAMERAS = ("front", "wrist")
@@ -35,8 +35,10 @@ def statistics() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def config() -> ModelConfig:
     return ModelConfig(
-        tiny_backbone=TinyBackboneConfig(
-            vision_channels=(8, 8, 8), hidden=16, layers=2, heads=2, intermediate=32, vocabulary=320
+        backbone=BackboneConfig(
+            tiny=TinyBackboneConfig(
+                vision_channels=(8, 8, 8), hidden=16, layers=2, heads=2, intermediate=32, vocabulary=320
+            )
         ),
         image_size=32,
         image_tokens=4,

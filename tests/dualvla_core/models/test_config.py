@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from dualvla_core.models.config import FlowHeadConfig, ModelConfig, TinyBackboneConfig
+from dualvla_core.models.config import BackboneConfig, FlowHeadConfig, ModelConfig, TinyBackboneConfig
 
 
 def test_image_tokens_must_be_what_the_tiny_tower_makes() -> None:
@@ -15,7 +15,8 @@ def test_image_tokens_must_be_what_the_tiny_tower_makes() -> None:
 
 
 def test_a_loaded_backbone_has_image_tokens_of_its_own() -> None:
-    assert ModelConfig(backbone="some/model", image_size=448, image_tokens=256).image_tokens == 256
+    loaded = BackboneConfig(family="internvl", source="some/model")
+    assert ModelConfig(backbone=loaded, image_size=448, image_tokens=256).image_tokens == 256
 
 
 def test_heads_must_divide_the_width() -> None:

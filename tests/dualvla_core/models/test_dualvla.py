@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerFast
 
 from dualvla_core.distillation.text_loss import project
 from dualvla_core.errors import ArtifactError
@@ -22,10 +23,9 @@ from dualvla_core.models import (
     RobotBatch,
     RobotCollator,
 )
-from dualvla_core.models.backbone import create_backbone
-from dualvla_core.models.tokenizer import train_tokenizer
+from dualvla_core.models.config import DiscreteHeadConfig
 from dualvla_core.shards.dataset import RobotFrame
-from tests.dualvla_core.models.conftest import CAMERAS, TEXTS
+from tests.dualvla_core.models.conftest import CAMERAS
 
 ANSWERS = {"What colour is the door?": "Grey.", "Open?": "Pull the handle."}
 
@@ -167,7 +167,9 @@ class TestAct:
         actions = self.act(policy)
         assert actions.shape == (2, 5, 4)
         assert actions.abs().max() <= 2
-        torch.nn.init.constant_(policy.flow.get_parameter("out.1.bias"), 100)  # every action is pushed to the upper end
+        torch.nn.init.constant_(
+            policy.action_head.get_parameter("out.1.bias"), 100
+        )  # every action is pushed to the upper end
         assert self.act(policy).eq(2).all()
 
     def test_noise_is_the_generators(self, policy: DualVLA) -> None:
@@ -233,7 +235,24 @@ class TestCheckpoint:
         with pytest.raises(ArtifactError, match="not 'robot'"):
             DualVLA.from_pretrained(tmp_path)
 
-    @pytest.mark.parametrize(("key", "value", "message"), [("format", 2, "format 2"), ("model", {"x": 1}, "not fit")])
+    def test_the_format_before_is_read(self, policy: DualVLA, batch: RobotBatch, tmp_path: Path) -> None:
+        policy.save_pretrained(tmp_path)
+        description = json.loads((tmp_path / "config.json").read_text())
+        model = description["model"]
+        older = {**model, "backbone": "tiny", "tiny_backbone": model["backbone"]["tiny"]}
+        del older["adaptation"], older["discrete"]
+        weights = {
+            name.replace("action_head.", "flow.").replace("inputs.", ""): weight
+            for name, weight in policy.state_dict().items()
+        }
+        save_file(weights, tmp_path / "model.safetensors")
+        (tmp_path / "config.json").write_text(json.dumps(description | {"format": 1, "model": older}))
+        loaded = DualVLA.from_pretrained(tmp_path)
+        assert loaded.config == policy.config
+        for name, weight in policy.state_dict().items():
+            assert torch.equal(loaded.state_dict()[name], weight), name
+
+    @pytest.mark.parametrize(("key", "value", "message"), [("format", 9, "format 9"), ("model", {"x": 1}, "not fit")])
     def test_another_format_is_refused(
         self, policy: DualVLA, tmp_path: Path, key: str, value: object, message: str
     ) -> None:
@@ -244,21 +263,24 @@ class TestCheckpoint:
             DualVLA.from_pretrained(tmp_path)
 
 
-def test_a_saved_backbone_loads_and_grows_with_the_tokenizer(
-    config: ModelConfig, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
-    small = create_backbone(config, tokenizer)
-    small.save_pretrained(tmp_path)
-    foreign = config.model_copy(update={"backbone": str(tmp_path)})
-    assert type(create_backbone(foreign, tokenizer)) is type(AutoModelForImageTextToText.from_pretrained(tmp_path))
-    more = train_tokenizer([*TEXTS, *(f"word{i}x" * 3 for i in range(30))], _with_vocabulary(config, 400))
-    grown: Any = create_backbone(foreign, more)
-    assert len(more) > len(tokenizer)
-    assert grown.get_output_embeddings().weight.shape[0] == len(more)
-    before: Any = small.get_input_embeddings()
-    assert torch.equal(grown.get_input_embeddings().weight[: len(tokenizer)], before.weight)
+class TestDiscrete:
+    @pytest.fixture
+    def policy(self, config: ModelConfig, tokenizer: PreTrainedTokenizerFast, statistics: dict[str, Any]) -> DualVLA:
+        head = DiscreteHeadConfig(hidden=16, layers=1, heads=2, film=True)
+        binned = config.model_copy(update={"action_head": "discrete", "discrete": head})
+        numbers = statistics["robot"]["action"] | {"min": [-2, -2, -2, -1], "max": [2, 2, 2, 1]}
+        inside = {"robot": statistics["robot"] | {"action": numbers}}
+        return DualVLA(binned, tokenizer, inside, embodiment="robot", cameras=CAMERAS, policy_type="specialist").eval()
 
-
-def _with_vocabulary(config: ModelConfig, size: int) -> ModelConfig:
-    sizes = config.tiny_backbone.model_copy(update={"vocabulary": size})
-    return config.model_copy(update={"tiny_backbone": sizes})
+    def test_it_has_logits_acts_and_is_saved(self, policy: DualVLA, batch: RobotBatch, tmp_path: Path) -> None:
+        hidden = encode(policy, batch)
+        latents, visual = policy.latents(hidden, batch.query_mask), policy.visual_features(hidden, batch.input_ids)
+        assert policy.action_logits(latents, visual, batch.state).shape == (2, 5, 4, 256)
+        policy.save_pretrained(tmp_path)
+        loaded = DualVLA.from_pretrained(tmp_path)
+        acted = [
+            each.act(batch.images, ["Open.", "Go."], torch.full((2, 7), 0.4), reason=False, generator=torch.Generator())
+            for each in (policy, loaded)
+        ]
+        assert acted[0].actions.shape == (2, 5, 4)
+        assert torch.equal(acted[0].actions, acted[1].actions)

@@ -8,17 +8,18 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from dualvla_core.models import ModelConfig, train_tokenizer
-from dualvla_core.models.tokenizer import ASSISTANT, BOS, EOS, IMAGE, PAD, USER, action_tokens
+from dualvla_core.models.dialogue import DIALOGUES
+from dualvla_core.models.tokenizer import action_tokens
 from tests.dualvla_core.models.conftest import TEXTS
 
 TOKENIZER = train_tokenizer(TEXTS, ModelConfig())
 
 
 def test_special_tokens_come_first_and_are_single(config: ModelConfig, tokenizer: PreTrainedTokenizerFast) -> None:
-    expected = [PAD, BOS, EOS, USER, ASSISTANT, IMAGE, *action_tokens(config.action_queries)]
+    expected = ["<pad>", *DIALOGUES["tiny"].special, *action_tokens(config.action_queries)]
     assert tokenizer.convert_ids_to_tokens(list(range(len(expected)))) == expected
     assert [tokenizer.encode(token) for token in expected] == [[index] for index in range(len(expected))]
-    assert (tokenizer.pad_token, tokenizer.bos_token, tokenizer.eos_token) == (PAD, BOS, EOS)
+    assert (tokenizer.pad_token, tokenizer.bos_token, tokenizer.eos_token) == ("<pad>", "<bos>", "<eos>")
 
 
 def test_frequent_words_become_one_token() -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dualvla_core.episodes.embodiment import Arm, EePose, Embodiment, Gripper, SignalSlice
-from dualvla_core.models.config import FlowHeadConfig, ModelConfig, TinyBackboneConfig
+from dualvla_core.models.config import BackboneConfig, FlowHeadConfig, ModelConfig, TinyBackboneConfig
 from dualvla_core.schemas import COLLECTION, EPISODES, IMAGE_PREFIX, MULTIMODAL, robot_shard_schema
 from dualvla_core.training.config import TrainingConfig
 from dualvla_core.training.plan import TrainingInputs
@@ -23,8 +23,10 @@ EPISODES_OF = {"shard-a": ("one", "two"), "shard-b": ("three", "four")}
 HELD_OUT = "two"
 
 MODEL = ModelConfig(
-    tiny_backbone=TinyBackboneConfig(
-        vision_channels=(8, 8, 8), hidden=16, layers=1, heads=1, intermediate=16, vocabulary=320
+    backbone=BackboneConfig(
+        tiny=TinyBackboneConfig(
+            vision_channels=(8, 8, 8), hidden=16, layers=1, heads=1, intermediate=16, vocabulary=320
+        )
     ),
     image_size=16,
     image_tokens=1,

@@ -1,0 +1,31 @@
+"""Makes the action head a configuration names."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from dualvla_core.models.bin_expert import BinExpert
+from dualvla_core.models.config import ModelConfig
+from dualvla_core.models.flow_expert import FlowExpert
+
+
+def create_action_head(
+    config: ModelConfig, *, backbone_width: int, state_size: int | None, action_size: int
+) -> nn.Module:
+    """An `ActionHead` with weights drawn afresh, from torch's global generator.
+
+    Args:
+        config: which one, and its sizes.
+        backbone_width: width D of the backbone.
+        state_size: S; None = no state.
+        action_size: A.
+    """
+    sizes = {
+        "backbone_width": backbone_width,
+        "action_size": action_size,
+        "action_chunk": config.action_chunk,
+        "action_queries": config.action_queries,
+    }
+    if config.action_head == "discrete":
+        return BinExpert(config.discrete, state_size=state_size, **sizes)
+    return FlowExpert(config.flow, state_size=state_size, **sizes)
