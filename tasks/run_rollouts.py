@@ -16,7 +16,8 @@ def run_rollouts(
     _run: RunContext, config: RolloutConfig, policy: ArtifactRef, policy_type: PolicyType, processes: int
 ) -> Work:
     """Every planned episode, step by step, with its success; complete, or an error that names what is missing."""
-    from infra.harness.job import PolicySpec  # noqa: PLC0415 - the harness is an extra
+    from dualvla_core.simulation.suites import SUITES  # noqa: PLC0415 - the simulator is an extra
+    from infra.harness.job import PolicySpec  # noqa: PLC0415
     from infra.harness.supervisor import run_rollouts as play  # noqa: PLC0415
 
     def body(job: Job) -> Summary:
@@ -32,6 +33,6 @@ def run_rollouts(
         shutil.rmtree(work)
         return summary
 
-    return Work(
-        params={**config.model_dump(mode="json"), "policy_type": policy_type}, inputs={"policy": policy}, body=body
-    )
+    assets = SUITES[config.benchmark].assets(config.tasks)
+    params = {**config.model_dump(mode="json"), "policy_type": policy_type, **assets}
+    return Work(params=params, inputs={"policy": policy}, body=body)

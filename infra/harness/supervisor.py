@@ -18,11 +18,15 @@ from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.evaluation.policy import PolicyError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
+from dualvla_core.simulation.scenes import SuiteName
 from infra.harness.job import PolicySpec, ServerJob, ServerReady
 from infra.harness.recording import RUN, Episode, Recording
 from infra.harness.results import import_recording
 
-BENCHMARKS = {"metaworld": "infra.harness.metaworld_benchmark:MetaWorldBenchmark"}
+BENCHMARKS: dict[SuiteName, str] = {
+    "metaworld": "infra.harness.benchmark:MetaWorldBenchmark",
+    "simpler_env": "infra.harness.benchmark:SimulationBenchmark",
+}
 """The benchmark class by its name in the configuration."""
 
 LOAD_TIMEOUT_S = 600.0
