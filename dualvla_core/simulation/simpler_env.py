@@ -56,16 +56,15 @@ class SimplerEnvironment:
             self._simulation.reset(seed=0)
         except (RuntimeError, OSError) as error:
             raise DependencyError(_missing(error)) from error
-        self._grid = self._simulation.xyz_configs
-        self._home = self._simulation.agent.robot.get_qpos().clone()
+        self._grid = self._simulation.xyz_configs.cpu()
         self._success = self._solved = False
 
     def reset(self, seed: int) -> None:
         """See `Environment.reset`."""
         simulation = self._simulation
-        simulation.agent.reset(init_qpos=self._home)  # mani-skill lets things settle around where the arm still is
         simulation.xyz_configs = self._grid if seed < EVALUATION_IDS else self._drawn(seed)
-        simulation.reset(seed=seed, options={"episode_id": self._torch.tensor([seed])})
+        # built anew: otherwise things settle around where the last episode left the arm, and the solver remembers it
+        simulation.reset(seed=seed, options={"episode_id": self._torch.tensor([seed]), "reconfigure": True})
         self._success = self._solved = False
 
     def _drawn(self, seed: int) -> Any:

@@ -19,6 +19,7 @@ PHASES = ("approach", "descend", "grasp", "lift", "carry", "place", "release", "
 _STRIDE = 0.05  # m the hand is asked to move in one step at most
 _NEAR = 0.006  # m at which an open hand has arrived
 _TURN_STEPS = 6
+_SLIPPED = 0.05  # m from the hand; beyond, the thing is no longer held
 _OPEN, _CLOSED = 1.0, -1.0
 
 
@@ -108,7 +109,10 @@ class WidowXExpert:
             self._done = 0
         leg = self._ahead[0]
         if leg.over == "destination" and "destination" not in self._places:
-            self._places["destination"] = objects[self._destination]
+            held = (objects[self._thing] - objects["gripper"]) * [1, 1, 0]
+            if np.linalg.norm(held) > _SLIPPED:
+                held[:] = 0
+            self._places["destination"] = objects[self._destination] - held  # the thing goes there, not the hand
         self.phase = leg.phase
         right, forward, up = self._goal(leg) - objects["gripper"]
         step = np.array([forward, -right, up])

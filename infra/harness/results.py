@@ -58,7 +58,7 @@ def import_recording(recording: Recording, policy_type: PolicyType, output: Path
             played = [{"rollout": number, "step": step, **fields} for step, fields in enumerate(rows)]
             latencies += [row for row in played if row["replanned"]]
             steps.write_table(pa.Table.from_pylist(played, STEPS))
-            frames.write_batch(_frames(number, recording.frames / f"{outcome.episode}.arrow"))
+            frames.write_batch(_frames(number, recording.frames_of(outcome)))
             rollouts.append(
                 {
                     "rollout": number,

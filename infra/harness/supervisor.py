@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -19,6 +19,7 @@ from dualvla_core.evaluation.policy import PolicyError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 from dualvla_core.simulation.scenes import SuiteName
+from infra.harness.finished import FinishedEpisodes, NoFinishedEpisodes, pack, unpack
 from infra.harness.job import PolicySpec, ServerJob, ServerReady
 from infra.harness.recording import RUN, Episode, Recording
 from infra.harness.results import import_recording
@@ -34,6 +35,7 @@ DECISION_TIMEOUT_S = 120.0
 STALL_TIMEOUT_S = 300.0
 """A player that makes no step for so long is ended and its episode played again (s)."""
 
+_NOTHING_KEPT = NoFinishedEpisodes()
 _POLL_S = 0.1
 _NAMED = 3  # unfinished episodes an error message names
 
@@ -44,7 +46,7 @@ class IncompleteRolloutsError(UserError):
     """Planned episodes that could not be played to their end; without them there is no success rate."""
 
 
-def run_rollouts(
+def run_rollouts(  # noqa: PLR0913 - four of them say how, and have defaults
     config: RolloutConfig,
     policy: PolicySpec,
     output: Path,
@@ -54,6 +56,7 @@ def run_rollouts(
     processes: int = 2,
     retries: int = 2,
     progress: Progress = silent,
+    kept: FinishedEpisodes = _NOTHING_KEPT,
 ) -> Summary:
     """Play every planned episode with the policy; write rollouts, steps, frames and protocol, and latencies apart.
 
@@ -70,6 +73,7 @@ def run_rollouts(
         processes: players at once, each with a simulator; changes no outcome.
         retries: rounds of playing what is missing, after the first.
         progress: told the number of finished episodes.
+        kept: where each episode is saved as soon as it is finished, and found again by a call with an empty ``work``.
 
     Returns:
         The number of episodes, and success rates with 95 % Wilson intervals, overall and per task (see `summarise`).
@@ -80,12 +84,15 @@ def run_rollouts(
         ArtifactError: when ``work`` belongs to another configuration or policy.
     """
     recording = Recording(work.resolve(), config, policy)
+    for episode in kept.load():
+        recording.restore(unpack(episode))
+    saved = recording.finished()
     for _ in range(retries + 1):
         unfinished = len(recording.unfinished())
         if not unfinished:
             break
         recording.requeue()
-        _play(recording, policy, min(processes, unfinished), progress)
+        _play(recording, policy, min(processes, unfinished), progress, lambda: _save_new(recording, kept, saved))
     missing = recording.unfinished()
     if missing:
         raise IncompleteRolloutsError(_tell(missing, recording))
@@ -93,7 +100,19 @@ def run_rollouts(
     return import_recording(recording, policy.policy_type, output, timings)
 
 
-def _play(recording: Recording, policy: PolicySpec, processes: int, progress: Progress) -> None:
+def _save_new(recording: Recording, kept: FinishedEpisodes, saved: set[Episode]) -> int:
+    """Save what was finished since the last call; how many episodes are finished."""
+    finished = recording.finished()
+    for episode in sorted(finished - saved):
+        found = recording.export(episode)
+        kept.save(found.name, pack(found))
+    saved |= finished
+    return len(finished)
+
+
+def _play(
+    recording: Recording, policy: PolicySpec, processes: int, progress: Progress, save: Callable[[], int]
+) -> None:
     """One round: until all players have ended or the server has died."""
     job = ServerJob(policy=policy, execute=recording.config.execute, sessions=processes)
     with _server(recording.folder, job) as (server, port), ExitStack() as stack:
@@ -104,11 +123,12 @@ def _play(recording: Recording, policy: PolicySpec, processes: int, progress: Pr
         ]
         told = -1
         while server.poll() is None and any(player.poll() is None for player in players):
-            finished = recording.finished()
+            finished = save()
             if finished > told:
                 progress(finished, len(recording.config.episodes))
                 told = finished
             time.sleep(_POLL_S)
+        save()
 
 
 def _settings(recording: Recording, port: int) -> dict[str, object]:
