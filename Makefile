@@ -1,6 +1,7 @@
 # Every path is relative, so that a checkout under a folder with spaces works.
 EXTRAS_DEMO := simulation,train
-EXTRAS_TEST := dev,simulation,train,judge
+EXTRAS_TEST := dev,simulation,train,judge,simpler
+EXTRAS_SIMULATOR := simulation,train,simpler
 WORKERS ?= 2
 ARGS ?=
 export PYTHON
@@ -8,7 +9,7 @@ export PYTHON
 export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench clean demo-environment test-environment
+.PHONY: help demo simulator test test-slow check bench clean demo-environment test-environment
 
 help: ## Show this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
@@ -16,6 +17,11 @@ help: ## Show this list
 
 demo: demo-environment ## Every stage, from nothing to report.html; QUICK=1 does it in small
 	@.venv/bin/dualvla demo $(if $(QUICK),--quick) $(ARGS)
+
+simulator: ## SimplerEnv: mani-skill, a Vulkan driver, assets (downloaded, or DUALVLA_SIMPLER_ASSETS=FOLDER)
+	@infra/install/environment.sh $(EXTRAS_SIMULATOR)
+	@infra/install/system_libraries.sh
+	@.venv/bin/dualvla doctor --simulator --fix
 
 test: check ## Check, then run the tests (ARGS="-k name" selects some)
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)

@@ -22,6 +22,10 @@ class Settings(BaseSettings):
         description="API of a Prefect server to report to; unset for the embedded one.",
     )
     server_port: int = Field(default=4200, description="Preferred port of the embedded Prefect server.")
+    simpler_assets: Path | None = Field(
+        default=None,
+        description="SimplerEnv's assets, a folder as MS_ASSET_DIR names one, for `make simulator`; unset to download.",
+    )
     judge_url: str | None = Field(
         default=None, description="OpenAI-compatible endpoint of all judges, such as http://host/v1."
     )

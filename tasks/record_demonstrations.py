@@ -22,9 +22,15 @@ def batch_seeds(config: RecordConfig, batch_episodes: int) -> list[tuple[str, tu
 def record_demonstrations(_run: RunContext, config: RecordConfig, task: str, seeds: tuple[int, ...]) -> Work:
     """Scripted-expert episodes of one task."""
     from dualvla_core.simulation.recording import record_batch  # noqa: PLC0415 - the simulator is an extra
+    from dualvla_core.simulation.suites import suite_of  # noqa: PLC0415
 
     return Work(
-        params={**config.capture.model_dump(mode="json"), "task": task, "seeds": list(seeds)},
+        params={
+            **config.capture.model_dump(mode="json"),
+            "task": task,
+            "seeds": list(seeds),
+            **suite_of(task).assets([task]),
+        },
         body=lambda job: run_in_process(record_batch, config, task, seeds, job.output, progress=job.progress),
     )
 

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from dualvla_core.errors import ConfigError
 from dualvla_core.params import Params
-from dualvla_core.simulation.scenes import TaskName
+from dualvla_core.simulation.scenes import SuiteName, TaskName, suite_name
+
+SuccessMode: TypeAlias = Literal["final", "latched", "early_stop"]
 
 
 class TrialConfig(Params):
     """The trials a success rate counts."""
 
-    benchmark: Literal["metaworld"] = Field(default="metaworld", description="Benchmark the trials come from")
+    benchmark: SuiteName = Field(default="metaworld", description="Benchmark the trials come from")
     tasks: tuple[TaskName, ...] = Field(
         default=("reach", "drawer-open", "door-open", "button-press-topdown", "drawer-close", "window-open"),
         min_length=1,
-        description="Tasks, without their version suffix",
+        description="Tasks of the benchmark; those of Meta-World without their version suffix",
     )
     first_seed: int = Field(default=50000, ge=0, description="Seed of each task's first episode; the others count up")
     episodes_per_task: int = Field(default=20, ge=1, description="Episodes per task (episodes)")
     max_steps: int = Field(default=200, ge=1, le=499, description="Longest episode (control steps)")
-    success_mode: Literal["latched"] = Field(
-        default="latched", description="An episode succeeds, and ends, at the first step at which its task is solved"
+    success_mode: SuccessMode = Field(
+        default="early_stop",
+        description="When an episode succeeds: solved at its last step (final), or at any (latched), or at any, where "
+        "it then ends (early_stop)",
     )
     execute: int = Field(default=6, ge=1, description="Actions carried out per decision of the policy (control steps)")
     image_size: int = Field(default=96, ge=32, le=480, multiple_of=2, description="Side of third-person images (px)")
     wrist_image_size: int = Field(default=96, ge=32, le=480, multiple_of=2, description="Side of wrist images (px)")
+
+    @model_validator(mode="after")
+    def _of_one_benchmark(self) -> TrialConfig:
+        found = suite_name(self.tasks)
+        if found != self.benchmark:
+            raise ConfigError(f"benchmark = {self.benchmark} has no task {self.tasks[0]!r}; set benchmark={found}.")
+        return self
 
     @property
     def seeds(self) -> range:

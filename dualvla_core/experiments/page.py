@@ -83,7 +83,7 @@ def publish(
     )
     (output / PAGE).write_text(page, encoding="utf-8")
     means = {f"{name}.{measure}": each.mean for name, row in found.variants.items() for measure, each in row.items()}
-    return {"seeds": len(found.seeds), **means}
+    return {"experiment": found.experiment, "seeds": len(found.seeds), **means}
 
 
 def plane(found: ExperimentSummary) -> tuple[Mark, ...]:

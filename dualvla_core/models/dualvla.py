@@ -234,7 +234,7 @@ class DualVLA(nn.Module):
         return self.state_normaliser.normalise(state).to(self.device)
 
     def _vision(self, images: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
-        """Images ``[B, C, 3, H, W]`` in [0, 1] as the backbone takes them; for a blind policy one black one, expanded."""
+        """Images ``[B, C, 3, H, W]`` in [0, 1] as the backbone takes them; a blind policy sees one black one."""
         seen = torch.zeros_like(images[:1, :1]) if self.config.blind else images
         mean = torch.tensor(self.config.image_mean, device=images.device).view(3, 1, 1)
         std = torch.tensor(self.config.image_std, device=images.device).view(3, 1, 1)

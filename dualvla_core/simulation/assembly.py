@@ -19,10 +19,10 @@ from dualvla_core.errors import DatasetError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 from dualvla_core.simulation.config import CaptureConfig
-from dualvla_core.simulation.metaworld import CONTROL_HZ
-from dualvla_core.simulation.recording import ACTION_NAMES, ATTEMPTS, CAMERAS, PHASES, STATE_NAMES, STATS
-
-ROBOT_TYPE = "metaworld_sawyer"
+from dualvla_core.simulation.environment import THIRD_PERSON, WRIST
+from dualvla_core.simulation.recording import ATTEMPTS, PHASES, STATS
+from dualvla_core.simulation.scenes import suite_name
+from dualvla_core.simulation.suites import SUITES, Suite
 
 
 @dataclass
@@ -64,12 +64,14 @@ def assemble_dataset(
             other image sizes.
     """
     root = output / "demonstrations"
-    sizes = dict(zip(CAMERAS, (params.image_size, params.wrist_image_size), strict=True))
+    suite = _suite_of(batches)
+    by_camera = {THIRD_PERSON: params.image_size, WRIST: params.wrist_image_size}
+    sizes = {camera: by_camera[camera] for camera in suite.cameras}
     writer = LeRobotWriter(
         root,
-        fps=CONTROL_HZ,
-        robot_type=ROBOT_TYPE,
-        vectors={"observation.state": STATE_NAMES, "action": ACTION_NAMES},
+        fps=suite.control_hz,
+        robot_type=suite.robot_type,
+        vectors={"observation.state": suite.state, "action": suite.action},
         cameras={_feature(camera): (size, size) for camera, size in sizes.items()},
     )
     images = output / "multimodal" / "images"
@@ -81,8 +83,8 @@ def assemble_dataset(
         episodes = pq.read_table(batch / "episodes.parquet").to_pylist()
         if episodes:
             _check(batch, episodes, sizes, joined.seen)
-            videos = {_feature(camera): batch / f"{camera}.mp4" for camera in CAMERAS}
-            writer.add(pq.read_table(batch / "signals.parquet"), videos, [_entry(row) for row in episodes])
+            videos = {_feature(camera): batch / f"{camera}.mp4" for camera in suite.cameras}
+            writer.add(pq.read_table(batch / "signals.parquet"), videos, [_entry(row, suite) for row in episodes])
             _add_questions(batch, episodes, images, splits, joined)
             _add_phases(batch, joined)
             joined.episodes += len(episodes)
@@ -106,6 +108,11 @@ def assemble_dataset(
         "questions": len(joined.conversations),
         "held_out_questions": sum(entry["split"] == "held_out" for entry in joined.conversations),
     }
+
+
+def _suite_of(batches: Sequence[Path]) -> Suite:
+    attempts = [pq.read_table(batch / "attempts.parquet", columns=["task_name"])[0].to_pylist() for batch in batches]
+    return SUITES[suite_name({task for tasks in attempts for task in tasks})]
 
 
 def _conditions(batches: Sequence[Path]) -> Iterator[str]:
@@ -133,7 +140,7 @@ def _check(batch: Path, episodes: Sequence[dict[str, Any]], sizes: dict[str, int
             )
 
 
-def _entry(row: dict[str, Any]) -> EpisodeEntry:
+def _entry(row: dict[str, Any], suite: Suite) -> EpisodeEntry:
     """The dataset's entry of a batch's episode; image statistics get back their shape ``[3, 1, 1]``."""
     stats = {
         _feature(camera): {
@@ -142,7 +149,7 @@ def _entry(row: dict[str, Any]) -> EpisodeEntry:
             else np.array(row[f"stats/{camera}/count"], np.int64)
             for stat in STATS
         }
-        for camera in CAMERAS
+        for camera in suite.cameras
     }
     extra = {name: row[name] for name in ("task_name", "initial_condition", "success")}
     return EpisodeEntry(row["length"], row["instruction"], extra, stats)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from dualvla_core.errors import ConfigError
 from dualvla_core.params import Params
-from dualvla_core.simulation.scenes import TaskName
+from dualvla_core.simulation.scenes import EVALUATION_IDS, TaskName, suite_name
 
 
 class CaptureConfig(Params):
@@ -27,10 +28,19 @@ class RecordConfig(CaptureConfig):
     tasks: tuple[TaskName, ...] = Field(
         ("reach", "drawer-open", "door-open", "button-press-topdown", "drawer-close", "window-open"),
         min_length=1,
-        description="Meta-World tasks, without their version suffix.",
+        description="Meta-World tasks, without their version suffix, or SimplerEnv's WidowX tasks.",
     )
     episodes_per_task: int = Field(20, ge=1, description="Demonstrations attempted per task (episodes).")
     first_seed: int = Field(1000, ge=0, description="Seed of the first attempt of each task; the others count up.")
+
+    @model_validator(mode="after")
+    def _apart(self) -> RecordConfig:
+        if suite_name(self.tasks) == "simpler_env" and self.first_seed < EVALUATION_IDS:
+            raise ConfigError(
+                f"first_seed = {self.first_seed} would record the {EVALUATION_IDS} episodes SimplerEnv is evaluated "
+                f"on; begin at {EVALUATION_IDS} or later."
+            )
+        return self
 
     @property
     def seeds(self) -> range:

@@ -28,7 +28,7 @@ class Observation:
     images: Mapping[str, Image]
     """Camera name to ``[H, W, 3]`` RGB, upright and not mirrored."""
     state: npt.NDArray[np.float32]
-    """``[7]``: x y z of the hand (m), roll pitch yaw (rad), gripper (0 closed .. 1 open)."""
+    """Raw proprioception as the suite records it; its last number is the gripper's opening, 0 closed .. 1 open."""
     objects: Mapping[str, Vector]
     """Ground truth: name of a thing, or ``gripper`` for the point between the finger tips, to ``[3]`` (m)."""
     success: bool
@@ -37,7 +37,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Camera:
-    """A fixed pinhole camera with square images; axes are unit vectors ``[3]`` in the world frame."""
+    """A fixed pinhole camera; axes are unit vectors ``[3]`` in the world frame."""
 
     position: Vector
     right: Vector
@@ -45,13 +45,16 @@ class Camera:
     forward: Vector
     fovy: float
     """Vertical field of view (rad)."""
+    aspect: float = 1.0
+    """Width by height of what it sees; images that are kept are squares, squeezed if need be."""
 
     def project(self, point: Vector) -> Vector:
         """World ``[3]`` (m) to ``[3]``: column and row in image sides from the top left corner, and depth (m)."""
         offset = point - self.position
         depth = offset @ self.forward
         scale = 0.5 / (np.tan(self.fovy / 2) * depth)
-        return np.array([0.5 + scale * (offset @ self.right), 0.5 - scale * (offset @ self.up), depth])
+        column, row = offset @ self.right / self.aspect, offset @ self.up
+        return np.array([0.5 + scale * column, 0.5 - scale * row, depth])
 
 
 class Environment(Protocol):
@@ -61,14 +64,14 @@ class Environment(Protocol):
         """Start the episode whose initial condition ``seed`` names, whatever was simulated before."""
 
     def step(self, action: Action) -> None:
-        """Apply a ``[4]`` action for one control period: dx dy dz and gripper effort, clipped to [-1, 1]."""
+        """Apply an action of the suite's size for one control period, clipped to the suite's limits."""
 
     def observe(self) -> Observation:
         """The present moment, rendered."""
 
     @property
     def state(self) -> npt.NDArray[np.float32]:
-        """``[7]``, as in `Observation`, without rendering."""
+        """As in `Observation`, without rendering."""
 
     @property
     def objects(self) -> Mapping[str, Vector]:
@@ -78,5 +81,31 @@ class Environment(Protocol):
     def success(self) -> bool:
         """Whether the task has been solved at any moment of the episode so far."""
 
+    @property
+    def solved(self) -> bool:
+        """Whether the task is solved at this moment."""
+
+    @property
+    def third_person(self) -> Camera:
+        """The third-person camera, as its upright images show the scene."""
+
     def close(self) -> None:
         """Free the simulator and its renderers; must come before the next environment is made."""
+
+
+class Expert(Protocol):
+    """A scripted solution of a task, acting on the ground truth of the environment it was made for."""
+
+    def begin(self) -> None:
+        """An episode has been reset."""
+
+    def act(self) -> Action:
+        """The action for the present moment."""
+
+    @property
+    def phase(self) -> str | None:
+        """What the latest action pursues; none where phases are read off the simulator's state afterwards."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do for it once the task is solved."""

@@ -48,7 +48,7 @@ class MetaWorldEnvironment:
         model = self._simulation.model
         by_size = {size: _renderer(mujoco, model, size) for size in set(sizes.values())}
         self._renderers = {camera: by_size[size] for camera, size in sizes.items()}
-        self._success = False
+        self._success = self._solved = False
         self.privileged: Vector = np.zeros(39)
         """Meta-World's own flat observation ``[39]``, ground truth included: what a scripted expert sees."""
 
@@ -77,13 +77,14 @@ class MetaWorldEnvironment:
         self._mujoco.mj_forward(simulation.model, simulation.data)
         simulation._prev_obs = simulation._get_curr_obs_combined_no_goal()
         self.privileged = simulation._get_obs()
-        self._success = False
+        self._success = self._solved = False
 
     def step(self, action: Action) -> None:
         """See `Environment.step`."""
         observation, _, _, _, info = self._simulation.step(np.clip(action, -1, 1).astype(np.float32))
         self.privileged = observation
-        self._success = self._success or info["success"] > 0
+        self._solved = info["success"] > 0
+        self._success = self._success or self._solved
 
     def observe(self) -> Observation:
         """See `Environment.observe`."""
@@ -94,6 +95,11 @@ class MetaWorldEnvironment:
     def success(self) -> bool:
         """See `Environment.success`."""
         return self._success
+
+    @property
+    def solved(self) -> bool:
+        """See `Environment.solved`."""
+        return self._solved
 
     @property
     def third_person(self) -> Camera:
@@ -165,6 +171,24 @@ class ScriptedExpert:
             warnings.simplefilter("ignore", UserWarning)  # that its gains ask for more than 1, which is clipped here
             action: Action = np.clip(self._policy.get_action(observation), -1, 1).astype(np.float32)
         return action
+
+
+class AttendingExpert:
+    """A `ScriptedExpert` that looks at its environment itself; implements `Expert`."""
+
+    phase = None
+    finished = True
+
+    def __init__(self, task: str, environment: MetaWorldEnvironment) -> None:
+        self._expert = ScriptedExpert(task)
+        self._environment = environment
+
+    def begin(self) -> None:
+        """See `Expert.begin`."""
+
+    def act(self) -> Action:
+        """See `Expert.act`."""
+        return self._expert.act(self._environment.privileged)
 
 
 def _load() -> tuple[ModuleType, dict[str, Any], dict[str, Any]]:

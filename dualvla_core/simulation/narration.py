@@ -18,15 +18,12 @@ from dualvla_core.episodes.motion import settled
 from dualvla_core.simulation.environment import Observation, Vector
 from dualvla_core.simulation.phases import phase_changes
 from dualvla_core.simulation.scenes import scene_of
+from dualvla_core.simulation.suites import METAWORLD, Suite, suite_of
 from dualvla_core.simulation.wording import WORDINGS
-
-MOTION_WINDOW = 8
-"""Frames ahead that the motion text sums up: 0.1 s at 80 Hz."""
 
 _STILL = 0.006  # m within the window; below, the hand counts as still
 _SHARE = 0.5  # of the largest component; smaller ones go unmentioned
 _FINGERS = 0.12  # change of the gripper opening within the window that is mentioned
-_SHORTEST = 5  # frames; a motion text that would last less is not spoken
 _APART = 0.03  # m; smaller offsets are not mentioned
 _AXES = (("left", "right"), ("back", "forward"), ("down", "up"))
 
@@ -40,12 +37,13 @@ def pick(options: Sequence[_Option], *key: str | int) -> _Option:
 
 
 def instruction_of(task: str, seed: int) -> str:
-    """What the robot is told; several wordings a task, chosen by the seed."""
-    return pick(WORDINGS[scene_of(task).task].instructions, task, seed, "instruction")
+    """What the robot is told; several wordings a task, chosen by the seed; a benchmark's own episodes keep its own."""
+    instructions = WORDINGS[scene_of(task).task].instructions
+    return instructions[0] if seed in suite_of(task).official_seeds else pick(instructions, task, seed, "instruction")
 
 
 def narrate(
-    task: str, seed: int, frames: Sequence[Observation], phases: Sequence[str], fps: float
+    task: str, seed: int, frames: Sequence[Observation], phases: Sequence[str], suite: Suite
 ) -> list[LanguageRow]:
     """The reasoning of a demonstration as persistent rows ordered by time (s), plans first, then subtasks, motions.
 
@@ -54,7 +52,7 @@ def narrate(
         seed: of the initial condition; chooses among wordings.
         frames: the T moments of the demonstration.
         phases: the phase of each of them.
-        fps: frames per second.
+        suite: the simulator the task belongs to.
     """
     wording = WORDINGS[task]
     words = _words(task, frames[0])
@@ -62,26 +60,26 @@ def narrate(
     for index, phase in [(0, phases[0]), *phase_changes(phases)]:
         sentence = pick(wording.subtasks[phase], task, seed, phase)
         spoken.append((index, 1, "subtask", sentence.format(**_words(task, frames[index]))))
-    motions = motion_texts(np.array([frame.state for frame in frames]))
+    motions = motion_texts(suite.in_robot_axes(np.array([frame.state for frame in frames])), suite)
     for index, motion in enumerate(motions):
         if index == 0 or motion != motions[index - 1]:
             spoken.append((index, 2, "motion", motion))
-    return [LanguageRow(style, text, index / fps) for index, _, style, text in sorted(spoken)]
+    return [LanguageRow(style, text, index / suite.control_hz) for index, _, style, text in sorted(spoken)]
 
 
-def motion_texts(states: npt.NDArray[np.float32]) -> list[str]:
-    """The next motion at each frame of ``states`` ``[T, 7]``, in the robot's own directions.
+def motion_texts(states: npt.NDArray[np.float32], suite: Suite = METAWORLD) -> list[str]:
+    """The next motion at each frame of ``states`` (see `Suite.in_robot_axes`), in the robot's own directions.
 
-    A text is the displacement over `MOTION_WINDOW` frames ahead: up to two directions, and the fingers if they move.
+    A text is the displacement over the suite's window ahead: up to two directions, and the fingers if they move.
     A new text replaces the old one once it holds for several frames on end, as a person would annotate it.
     """
     last = len(states) - 1
-    raw = [_motion(states[min(index + MOTION_WINDOW, last)] - states[index]) for index in range(len(states))]
-    return settled(raw, _SHORTEST)
+    raw = [_motion(states[min(index + suite.motion_window, last)] - states[index]) for index in range(len(states))]
+    return settled(raw, suite.shortest_motion)
 
 
 def _motion(change: npt.NDArray[np.float32]) -> str:
-    fingers = "opening" if change[6] > _FINGERS else "closing" if change[6] < -_FINGERS else ""
+    fingers = "opening" if change[-1] > _FINGERS else "closing" if change[-1] < -_FINGERS else ""
     step = change[:3]
     if np.linalg.norm(step) < _STILL:
         return {"": "Hold still.", "opening": "Open the gripper.", "closing": "Close the gripper."}[fingers]
@@ -94,13 +92,15 @@ def _motion(change: npt.NDArray[np.float32]) -> str:
 def _words(task: str, frame: Observation) -> dict[str, str]:
     scene = scene_of(task)
     x, y, z = frame.objects[scene.subject]
+    near, far = suite_of(task).depths
     return {
         "target": scene.target.phrase,
         "other": scene.other.phrase,
         "side": "on the left" if x < -_APART else "on the right" if x > _APART else "in the middle",
-        "depth": "near the robot" if y < 0.8 else "far back" if y > 0.87 else "halfway back",
+        "depth": "near the robot" if y < near else "far back" if y > far else "halfway back",
         "height": "low" if z < 0.12 else "high" if z > 0.22 else "at medium height",
         "where": _where(frame.objects[scene.target.name] - frame.objects["gripper"]),
+        "beyond": _where(frame.objects[scene.other.name] - frame.objects["gripper"]),
     }
 
 

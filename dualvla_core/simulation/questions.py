@@ -14,17 +14,16 @@ import numpy as np
 
 from dualvla_core.simulation.environment import Camera, Observation, Vector
 from dualvla_core.simulation.narration import pick
-from dualvla_core.simulation.scenes import SCENES, Scene
+from dualvla_core.simulation.scenes import SCENES, WIDOWX_SCENES, Scene
 
 _OPEN, _CLOSED = 0.8, 0.2  # gripper openings beyond which it is called open or closed
 _MARGIN = 0.04  # image sides; smaller distances in the image are not asked about
 _DEPTH_MARGIN = 0.04  # m, along the camera's view and the robot's left and right alike
 _SETTLED = 0.003  # m; below, the subject still counts as untouched
-_SMALL = {"ball", "puck"}
+_SMALL = {"ball", "puck", "carrot", "green block", "yellow block", "spoon", "eggplant"}
 _COVERED = 0.08  # image sides between the finger tips and a small thing
 _CANDIDATE_FRAMES = 16
 _NUMBERS = ("zero", "one", "two")
-_NAMES = sorted({thing.name for scene in SCENES.values() for thing in scene.things})
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def facts_of(scene: Scene, camera: Camera, frame: Observation, first: Observatio
         scene=scene,
         pixels={name: camera.project(position) for name, position in frame.objects.items()},
         positions=frame.objects,
-        gripper=float(frame.state[6]),
+        gripper=float(frame.state[-1]),
         moved=float(np.linalg.norm(frame.objects[target] - first.objects[target])),
         success=frame.success,
     )
@@ -76,13 +75,19 @@ def _hidden(facts: Facts) -> set[str]:
     return {name for name in here if np.linalg.norm((facts.pixels[name] - hand)[:2]) < _COVERED}
 
 
+def _names(scene: Scene) -> list[str]:
+    """What the scenes of one simulator hold."""
+    scenes = WIDOWX_SCENES if scene.task in WIDOWX_SCENES else SCENES
+    return sorted({thing.name for each in scenes.values() for thing in each.things})
+
+
 def _presence(facts: Facts) -> list[Question]:
     there = {thing.name for thing in facts.scene.things}
     hidden = _hidden(facts)
     templates = ("Is there a {name} in the picture?", "Can you see a {name}?", "Does the picture show a {name}?")
     return [
         question
-        for name in _NAMES
+        for name in _names(facts.scene)
         if name not in hidden
         for question in _wordings("presence", templates, "yes" if name in there else "no", name=name)
     ]
@@ -147,18 +152,17 @@ def _count(facts: Facts) -> list[Question]:
     hidden = _hidden(facts)
     found = [
         question
-        for name in _NAMES
+        for name in _names(facts.scene)
         if name != "box" and name not in hidden  # whose plural takes another ending
         for question in _wordings("count", templates, _NUMBERS[there.count(name)], name=name)
     ]
-    loose = 2 if facts.scene.task == "reach" else 1  # elsewhere the two things are parts of one
     apart = (
         "How many separate things are there besides the robot?",
         "Apart from the robot, count the loose things.",
     )
     fingers = ("How many fingers does the gripper have?", "Count the fingers of the robot's hand.")
     found += _wordings("count", fingers, "two")
-    return found if hidden else found + _wordings("count", apart, _NUMBERS[loose])
+    return found if hidden else found + _wordings("count", apart, _NUMBERS[facts.scene.loose])
 
 
 def _gripper(facts: Facts) -> list[Question]:

@@ -24,40 +24,15 @@ from dualvla_core.errors import ConfigError, DependencyError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 from dualvla_core.simulation.config import CaptureConfig
-from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Camera, Image, Observation
-from dualvla_core.simulation.metaworld import CONTROL_HZ, MetaWorldEnvironment, ScriptedExpert
+from dualvla_core.simulation.environment import THIRD_PERSON, Action, Camera, Environment, Expert, Image, Observation
 from dualvla_core.simulation.narration import instruction_of, narrate
 from dualvla_core.simulation.phases import phase_changes, phases_of
 from dualvla_core.simulation.questions import ask, facts_of
 from dualvla_core.simulation.scenes import scene_of
+from dualvla_core.simulation.suites import Suite, suite_of
 
-CAMERAS = (THIRD_PERSON, WRIST)
-STATE_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
-ACTION_NAMES = ("dx", "dy", "dz", "gripper_effort")
 STATS = ("min", "max", "mean", "std", "count", *QUANTILES)
 
-SIGNALS = pa.schema(
-    [
-        pa.field("episode_index", pa.int64()),
-        pa.field("observation.state", pa.list_(pa.float32(), len(STATE_NAMES))),
-        pa.field("action", pa.list_(pa.float32(), len(ACTION_NAMES))),
-        *(pa.field(name, kind) for name, kind in LANGUAGE_TYPES.items()),
-    ]
-)
-EPISODES = pa.schema(
-    [
-        pa.field("episode_index", pa.int64()),
-        pa.field("length", pa.int64()),  # frames
-        pa.field("from_timestamp", pa.float64()),  # s in the batch's videos
-        pa.field("to_timestamp", pa.float64()),
-        pa.field("instruction", pa.string()),
-        pa.field("task_name", pa.string()),
-        pa.field("seed", pa.int64()),
-        pa.field("initial_condition", pa.string()),
-        pa.field("success", pa.bool_()),
-        *(pa.field(f"stats/{camera}/{stat}", pa.list_(pa.float64())) for camera in CAMERAS for stat in STATS),
-    ]
-)
 PHASES = pa.schema(
     [pa.field("episode_index", pa.int64()), pa.field("frame_index", pa.int32()), pa.field("phase", pa.string())]
 )
@@ -83,39 +58,73 @@ ATTEMPTS = pa.schema(
 )
 
 
+def signals_schema(suite: Suite) -> pa.Schema:
+    """One row per frame of a batch."""
+    return pa.schema(
+        [
+            pa.field("episode_index", pa.int64()),
+            pa.field("observation.state", pa.list_(pa.float32(), len(suite.state))),
+            pa.field("action", pa.list_(pa.float32(), len(suite.action))),
+            *(pa.field(name, kind) for name, kind in LANGUAGE_TYPES.items()),
+        ]
+    )
+
+
+def episodes_schema(suite: Suite) -> pa.Schema:
+    """One row per solved demonstration of a batch."""
+    return pa.schema(
+        [
+            pa.field("episode_index", pa.int64()),
+            pa.field("length", pa.int64()),  # frames
+            pa.field("from_timestamp", pa.float64()),  # s in the batch's videos
+            pa.field("to_timestamp", pa.float64()),
+            pa.field("instruction", pa.string()),
+            pa.field("task_name", pa.string()),
+            pa.field("seed", pa.int64()),
+            pa.field("initial_condition", pa.string()),
+            pa.field("success", pa.bool_()),
+            *(pa.field(f"stats/{camera}/{stat}", pa.list_(pa.float64())) for camera in suite.cameras for stat in STATS),
+        ]
+    )
+
+
 @dataclass(frozen=True)
 class Demonstration:
-    """One attempt of the expert: T moments and the action ``[4]`` it took at each."""
+    """One attempt of the expert: T moments, and the action it took at each."""
 
     task: str
     seed: int
     frames: Sequence[Observation]
     actions: Sequence[Action]
-
-    @property
-    def solved(self) -> bool:
-        """Whether the task was solved within the attempt."""
-        return self.frames[-1].success
+    phases: Sequence[str]
+    """What the expert pursued at each moment."""
+    solved: bool
+    """Whether the task was solved, and where the suite asks for it, still is at the end."""
 
     def images(self, camera: str) -> Iterator[Image]:
         """The camera's images ``[H, W, 3]``, frame after frame."""
         return (frame.images[camera] for frame in self.frames)
 
 
-def demonstrate(
-    environment: MetaWorldEnvironment, expert: ScriptedExpert, task: str, seed: int, params: CaptureConfig
-) -> Demonstration:
-    """Let the expert attempt one initial condition; it goes on for `frames_after_success` frames once it succeeded."""
+def demonstrate(environment: Environment, expert: Expert, task: str, seed: int, params: CaptureConfig) -> Demonstration:
+    """Let the expert attempt one initial condition; it goes on for `frames_after_success` frames once it is done."""
     environment.reset(seed)
+    expert.begin()
     frames: list[Observation] = []
     actions: list[Action] = []
+    pursued: list[str] = []
+    still_solved = False
     left = max(params.frames_after_success, 1)  # the first successful moment is always kept: it shows the outcome
     while len(frames) <= params.max_steps and left:
         frames.append(environment.observe())
-        actions.append(expert.act(environment.privileged))
+        still_solved = environment.solved
+        actions.append(expert.act())
+        if expert.phase is not None:
+            pursued.append(expert.phase)
         environment.step(actions[-1])
-        left -= frames[-1].success
-    return Demonstration(task, seed, frames, actions)
+        left -= frames[-1].success and expert.finished
+    solved = frames[-1].success and (still_solved or not suite_of(task).stays_solved)
+    return Demonstration(task, seed, frames, actions, pursued or phases_of(task, frames), solved)
 
 
 def record_batch(
@@ -140,9 +149,10 @@ def record_batch(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(f"A batch needs seeds that differ from one another, found {list(seeds)}.")
     batch = _Batch(params, task, output)
-    environment = MetaWorldEnvironment(task, params.image_size, params.wrist_image_size)
+    suite = suite_of(task)
+    environment = suite.make(task, params.image_size, params.wrist_image_size)
     try:
-        expert = ScriptedExpert(task)
+        expert = suite.hire(task, environment)
         for done, seed in enumerate(seeds, start=1):
             batch.add(demonstrate(environment, expert, task, seed, params), environment.third_person)
             progress(done, len(seeds))
@@ -157,6 +167,7 @@ class _Batch:
     def __init__(self, params: CaptureConfig, task: str, output: Path) -> None:
         self._params = params
         self._scene = scene_of(task)
+        self._suite = suite_of(task)
         self._output = output
         self._videos: dict[str, VideoEncoder] = {}
         self._signals: list[pa.Table] = []
@@ -185,20 +196,20 @@ class _Batch:
     def _add_solved(self, demonstration: Demonstration, camera: Camera) -> None:
         task, seed, frames = demonstration.task, demonstration.seed, demonstration.frames
         index, length = len(self._episodes), len(frames)
-        phases = phases_of(task, frames)
-        self._signals.append(_signals(demonstration, phases, index))
+        phases, fps = demonstration.phases, self._suite.control_hz
+        self._signals.append(_signals(demonstration, index))
         row: dict[str, Any] = {
             "episode_index": index,
             "length": length,
-            "from_timestamp": self._frames / CONTROL_HZ,
-            "to_timestamp": (self._frames + length) / CONTROL_HZ,
+            "from_timestamp": self._frames / fps,
+            "to_timestamp": (self._frames + length) / fps,
             "instruction": instruction_of(task, seed),
             "task_name": task,
             "seed": seed,
             "initial_condition": initial_condition(task, seed),
             "success": True,
         }
-        for name in CAMERAS:
+        for name in self._suite.cameras:
             self._video(name).write_episode(demonstration.images(name))
             stats = image_stats(demonstration.images(name))
             row |= {f"stats/{name}/{stat}": stats[stat].ravel() for stat in STATS}
@@ -230,15 +241,19 @@ class _Batch:
             params = self._params
             size = params.image_size if camera == THIRD_PERSON else params.wrist_image_size
             path = self._output / f"{camera}.mp4"
-            self._videos[camera] = VideoEncoder(path, (size, size), CONTROL_HZ, params.video_crf, params.video_gop)
+            fps = self._suite.control_hz
+            self._videos[camera] = VideoEncoder(path, (size, size), fps, params.video_crf, params.video_gop)
         return self._videos[camera]
 
     def close(self) -> Summary:
         for video in self._videos.values():
             video.close()
-        _write(pa.concat_tables([SIGNALS.empty_table(), *self._signals]), self._output / "signals.parquet")
+        _write(
+            pa.concat_tables([signals_schema(self._suite).empty_table(), *self._signals]),
+            self._output / "signals.parquet",
+        )
         for name, rows, schema in (
-            ("episodes", self._episodes, EPISODES),
+            ("episodes", self._episodes, episodes_schema(self._suite)),
             ("phases", self._phases, PHASES),
             ("questions", self._questions, QUESTIONS),
             ("attempts", self._attempts, ATTEMPTS),
@@ -253,16 +268,16 @@ class _Batch:
         }
 
 
-def _signals(demonstration: Demonstration, phases: Sequence[str], index: int) -> pa.Table:
-    frames = demonstration.frames
-    rows = narrate(demonstration.task, demonstration.seed, frames, phases, CONTROL_HZ)
+def _signals(demonstration: Demonstration, index: int) -> pa.Table:
+    frames, suite = demonstration.frames, suite_of(demonstration.task)
+    rows = narrate(demonstration.task, demonstration.seed, frames, demonstration.phases, suite)
     columns = {
         "episode_index": pa.array(np.full(len(frames), index)),
         "observation.state": _vectors([frame.state for frame in frames]),
         "action": _vectors(demonstration.actions),
         **language_columns(rows, len(frames)),
     }
-    return pa.table(columns, schema=SIGNALS)
+    return pa.table(columns, schema=signals_schema(suite))
 
 
 def _vectors(values: Sequence[Action]) -> pa.Array:

@@ -1,15 +1,25 @@
-"""The six recorded tasks: what stands in each scene, what it looks like, and what is to be done with it."""
+"""The recorded tasks: what stands in each scene, what it looks like, and what is to be done with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from dualvla_core.errors import ConfigError
 
-TaskName: TypeAlias = Literal[
+MetaWorldTask: TypeAlias = Literal[
     "reach", "drawer-open", "door-open", "button-press-topdown", "drawer-close", "window-open"
 ]
+WidowXTask: TypeAlias = Literal[
+    "widowx_carrot_on_plate", "widowx_stack_cube", "widowx_spoon_on_towel", "widowx_put_eggplant_in_basket"
+]
+TaskName: TypeAlias = Literal[MetaWorldTask, WidowXTask]
+SuiteName: TypeAlias = Literal["metaworld", "simpler_env"]
+
+
+EVALUATION_IDS = 24
+"""Below, a seed of SimplerEnv is the benchmark's own episode id; any other draws poses apart from all of those."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +31,8 @@ class Thing:
 
     @property
     def phrase(self) -> str:
-        """Colour and name, such as ``white handle``."""
-        return f"{self.colour} {self.name}"
+        """Colour and name, such as ``white handle``; a name may already begin with the colour."""
+        return self.name if self.name.startswith(self.colour) else f"{self.colour} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,8 @@ class Scene:
     """Name of the one of the two that the task is about."""
     states: tuple[str, str] | None = None
     """State of the subject before and after success, such as ``("closed", "open")``."""
+    loose: int = 1
+    """Separate things there are besides the robot; two that hang together are one."""
 
     @property
     def things(self) -> tuple[Thing, Thing]:
@@ -49,7 +61,7 @@ class Scene:
 
 _WHITE_HANDLE, _GREY_HANDLE, _DRAWER = Thing("handle", "white"), Thing("handle", "grey"), Thing("drawer", "green")
 _SCENES = (
-    Scene("reach", "reaching for the ball", Thing("ball", "red"), Thing("puck", "dark red"), "ball"),
+    Scene("reach", "reaching for the ball", Thing("ball", "red"), Thing("puck", "dark red"), "ball", loose=2),
     Scene("drawer-open", "opening the drawer", _WHITE_HANDLE, _DRAWER, "drawer", ("closed", "open")),
     Scene("door-open", "opening the door", _GREY_HANDLE, Thing("door", "dark grey"), "door", ("closed", "open")),
     Scene(
@@ -64,10 +76,33 @@ _SCENES = (
     Scene("window-open", "opening the window", _WHITE_HANDLE, Thing("window", "brown"), "window", ("closed", "open")),
 )
 SCENES: dict[str, Scene] = {scene.task: scene for scene in _SCENES}
+"""Meta-World's."""
+
+_CARROT, _PLATE = Thing("carrot", "orange"), Thing("plate", "pale yellow")
+_GREEN, _YELLOW = Thing("green block", "green"), Thing("yellow block", "yellow")
+_SPOON, _TOWEL = Thing("spoon", "green"), Thing("towel", "light blue")
+_EGGPLANT, _BASKET = Thing("eggplant", "purple"), Thing("basket", "yellow")
+_WIDOWX_SCENES = (
+    Scene("widowx_carrot_on_plate", "putting the carrot on the plate", _CARROT, _PLATE, "carrot", loose=2),
+    Scene("widowx_stack_cube", "stacking the blocks", _GREEN, _YELLOW, "green block", loose=2),
+    Scene("widowx_spoon_on_towel", "putting the spoon on the towel", _SPOON, _TOWEL, "spoon", loose=2),
+    Scene("widowx_put_eggplant_in_basket", "putting the eggplant away", _EGGPLANT, _BASKET, "eggplant", loose=2),
+)
+WIDOWX_SCENES: dict[str, Scene] = {scene.task: scene for scene in _WIDOWX_SCENES}
+"""SimplerEnv's: the target is picked up and put on the other thing."""
 
 
 def scene_of(task: str) -> Scene:
     """The scene of a task. Raises `ConfigError` for a task that is not recorded."""
-    if task not in SCENES:
+    known = {**SCENES, **WIDOWX_SCENES}
+    if task not in known:
         raise ConfigError(f"There is no simulated task {task!r}; choose from {list(get_args(TaskName))}.")
-    return SCENES[task]
+    return known[task]
+
+
+def suite_name(tasks: Iterable[str]) -> SuiteName:
+    """The simulator that ``tasks`` belong to. Raises `ConfigError` for unknown tasks, or those of several."""
+    names: set[SuiteName] = {"simpler_env" if scene_of(task).task in WIDOWX_SCENES else "metaworld" for task in tasks}
+    if len(names) != 1:
+        raise ConfigError(f"The tasks {list(tasks)} belong to several simulators; record and play each by itself.")
+    return names.pop()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -24,7 +23,8 @@ from dualvla_core.simulation.environment import THIRD_PERSON, Action, Observatio
 from dualvla_core.simulation.metaworld import CONTROL_HZ, MetaWorldEnvironment, ScriptedExpert
 from dualvla_core.simulation.narration import instruction_of, narrate
 from dualvla_core.simulation.phases import phases_of
-from dualvla_core.simulation.scenes import TaskName
+from dualvla_core.simulation.scenes import MetaWorldTask
+from dualvla_core.simulation.suites import METAWORLD
 
 _FRAME_EVERY = 3  # control steps between images: dense enough to be rearranged in time
 _JPEG_QUALITY = 90
@@ -33,7 +33,7 @@ _JPEG_QUALITY = 90
 class ExpertsConfig(Params):
     """Which expert episodes are recorded for a probe."""
 
-    tasks: tuple[TaskName, ...] = Field(
+    tasks: tuple[MetaWorldTask, ...] = Field(
         default=("reach", "drawer-open", "door-open", "button-press-topdown", "drawer-close", "window-open"),
         min_length=1,
         description="Tasks, without their version suffix",
@@ -97,8 +97,9 @@ def _protocol(config: ExpertsConfig, level: float) -> EvaluationProtocol:
         execute=1,
         image_size=config.image_size,
     )
-    simulator = ", ".join(f"{name} {version(name)}" for name in ("metaworld", "mujoco"))
-    return EvaluationProtocol(**trials.model_dump(), simulator=simulator, harness=f"scripted expert, jitter {level:g}")
+    return EvaluationProtocol(
+        **trials.model_dump(), simulator=METAWORLD.versions, harness=f"scripted expert, jitter {level:g}"
+    )
 
 
 def _play(
@@ -147,7 +148,7 @@ def _seen(environment: MetaWorldEnvironment, step: int) -> Observation:
 
 def _words(task: str, seed: int, moments: Sequence[Observation]) -> tuple[Utterance, ...]:
     """What the demonstrations' narration says, all of its pieces whenever one changes, as a policy would say it."""
-    rows = narrate(task, seed, moments, phases_of(task, moments), CONTROL_HZ)
+    rows = narrate(task, seed, moments, phases_of(task, moments), METAWORLD)
     present: dict[str, str] = {}
     said: dict[int, str] = {}
     for row in rows:

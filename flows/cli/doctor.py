@@ -1,4 +1,4 @@
-"""`dualvla doctor`: look a dataset over before anything is computed from it."""
+"""`dualvla doctor`: look a dataset over before anything is computed from it, or see whether SimplerEnv runs here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Column, Table
+
+from dualvla_core.errors import ConfigError
+from infra.settings import Settings
 
 if TYPE_CHECKING:
     from dualvla_core.episodes.checks import Diagnosis
@@ -26,12 +29,21 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    path: Annotated[str, typer.Argument(metavar="FOLDER|OWNER/NAME", help="The dataset: a folder, or its hub name.")],
+    path: Annotated[
+        str | None, typer.Argument(metavar="FOLDER|OWNER/NAME", help="The dataset: a folder, or its hub name.")
+    ] = None,
     embodiment: Annotated[str | None, typer.Option(help="Shipped embodiment or path of a YAML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, every episode included.")] = False,
     all_episodes: Annotated[bool, typer.Option("--all", help="List the quality of every episode.")] = False,
+    simulator: Annotated[bool, typer.Option("--simulator", help="Check SimplerEnv instead of a dataset.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="With --simulator: first install its driver and assets.")] = False,
 ) -> None:
     """Check a dataset; exit status 1 when something is broken. Per-episode quality is shown, never summed up."""
+    if simulator == (path is not None) or (fix and not simulator):
+        raise ConfigError("`dualvla doctor` checks a dataset, named by its path, or SimplerEnv, with --simulator.")
+    if path is None:
+        typer.echo(_simulator(fix))
+        return
     from dualvla_core.episodes.checks import diagnose  # noqa: PLC0415 - what only one command needs is imported there
     from tasks.dataset import dataset_folder  # noqa: PLC0415
 
@@ -41,6 +53,14 @@ def doctor(
     else:
         _show(diagnosis, all_episodes)
     raise typer.Exit(0 if diagnosis.is_sound else 1)
+
+
+def _simulator(fix: bool) -> str:
+    from infra import simulator  # noqa: PLC0415
+
+    if fix:
+        simulator.install(Settings())
+    return simulator.check()
 
 
 def _show(diagnosis: Diagnosis, all_episodes: bool) -> None:

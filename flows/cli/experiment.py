@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -11,7 +9,7 @@ import typer
 from dualvla_core.errors import ConfigError
 from dualvla_core.experiments.config import ExperimentName
 from flows.cli.configuration import Overrides, configure, preset_names
-from flows.cli.run import DryRun, execute_pipeline, require_extras
+from flows.cli.run import Command, DryRun, execute_pipeline, require_training
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,22 +41,25 @@ def experiment(
     """Train and measure the variants of an experiment; run again to go on, or with more seeds to add to it."""
     if name not in NAMES:
         raise ConfigError(f"There is no experiment {name!r}; expected one of {', '.join(NAMES)}.")
-    require_extras("train")
     scale = f"experiment-{preset}"
     options: dict[str, Any] = {} if seeds is None else {"experiment": {"seeds": seeds}}
     config = configure(scale if scale in preset_names() else preset, overrides, options).config
-    execute_pipeline(partial(_flow, name), partial(_tell, name), config, dry_run, [])
+    execute_pipeline(PIPELINES[f"experiment-{name}"], config, dry_run=dry_run)
 
 
-def _flow(name: str) -> Any:
-    return getattr(importlib.import_module(f"flows.experiments.{name}"), name)
-
-
-def _tell(name: str, run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> None:
+def _tell(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> None:
     """Copy the report to where people look for it, print its section, and its path as the last line."""
     from dualvla_core.experiments.page import PAGE, SECTION  # noqa: PLC0415
     from tasks.publish_report import export_artifact  # noqa: PLC0415
+    from tasks.stage import open_artifacts  # noqa: PLC0415
 
-    folder = export_artifact(run, report, settings.root / "reports" / f"{name}-{config.name}")
+    name = open_artifacts(run).manifest(report).summary["experiment"]
+    folder = export_artifact(run, report, settings.root / "reports" / f"{config.name}-{name}")
     typer.echo((folder / SECTION).read_text(encoding="utf-8"))
     typer.echo(str(folder / PAGE))
+
+
+PIPELINES = {
+    f"experiment-{name}": Command(f"flows.experiments.{name}", name, _tell, require_training) for name in NAMES
+}
+"""The experiments' flows, by name."""

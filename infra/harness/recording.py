@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from dualvla_core.errors import ArtifactError, DependencyError
 from dualvla_core.evaluation.config import RolloutConfig
+from infra.harness.finished import FinishedEpisode
 from infra.harness.job import PolicySpec
 
 try:
@@ -41,6 +42,7 @@ class Outcome:
 
     session: str
     episode: str
+    status: str
     metrics: dict[str, Any]
     error: str | None
     """Why it could not be played to its end; none when it was, successful or not."""
@@ -85,14 +87,56 @@ class Recording:
             found = rows.execute(_LATEST).fetchall()
         return {
             (row["task_name"], self.config.first_seed + row["episode_id"]): Outcome(
-                row["sid"], row["eid"], json.loads(row["metrics"]), _error(row)
+                row["sid"], row["eid"], row["status"], json.loads(row["metrics"]), _error(row)
             )
             for row in found
         }
 
-    def finished(self) -> int:
-        """How many planned episodes were played to their end."""
-        return sum(outcome.error is None for outcome in self.outcomes().values())
+    def finished(self) -> set[Episode]:
+        """The planned episodes that were played to their end."""
+        return {episode for episode, outcome in self.outcomes().items() if outcome.error is None}
+
+    def export(self, episode: Episode) -> FinishedEpisode:
+        """An episode that was played to its end, with all that is kept of it."""
+        outcome = self.outcomes()[episode]
+        return FinishedEpisode(
+            task=episode[0],
+            number=episode[1] - self.config.first_seed,
+            session=outcome.session,
+            episode=outcome.episode,
+            status=outcome.status,
+            metrics=outcome.metrics,
+            steps=self.steps(outcome),
+            frames=self.frames_of(outcome).read_bytes(),
+        )
+
+    def restore(self, found: FinishedEpisode) -> None:
+        """Take over an episode that was finished elsewhere, unless it was played here already."""
+        if (found.task, self.config.first_seed + found.number) in self.finished():
+            return
+        self.frames.mkdir(parents=True, exist_ok=True)
+        (self.frames / f"{found.episode}.arrow").write_bytes(found.frames)
+        with closing(RecordingStore(self._database)) as store, store.transaction():
+            store.upsert_step_rows(found.session, found.episode, dict(enumerate(found.steps)))
+            store.upsert_episode_result(
+                sid=found.session,
+                eid=found.episode,
+                eval_id=RUN,
+                task_name=found.task,
+                episode_id=found.number,
+                status=found.status,
+                metrics=found.metrics,
+                steps=len(found.steps),
+                elapsed_sec=0.0,
+                context={},
+                jsonl_path="",
+                failure_reason=None,
+                failure_detail=None,
+            )
+
+    def frames_of(self, outcome: Outcome) -> Path:
+        """The Arrow file of the moments kept of an attempt."""
+        return self.frames / f"{outcome.episode}.arrow"
 
     def unfinished(self) -> dict[Episode, str | None]:
         """The planned episodes that were not played to their end, with the error of those that were attempted."""

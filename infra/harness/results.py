@@ -23,18 +23,20 @@ from dualvla_core.evaluation.tables import (
     STEPS_FILE,
 )
 from dualvla_core.params import Summary
+from dualvla_core.simulation.suites import SUITES
 from infra.harness.recording import Outcome, Recording
 
-_SIMULATOR = ("metaworld", "mujoco")
 _HARNESS = "vla-eval"
 
 
 def protocol_of(config: TrialConfig) -> EvaluationProtocol:
     """The trials of ``config`` as they are played here, with the versions of everything that plays them."""
+    suite = SUITES[config.benchmark]
     return EvaluationProtocol(
         **config.model_dump(include=set(TrialConfig.model_fields)),
-        simulator=", ".join(f"{name} {version(name)}" for name in _SIMULATOR),
+        simulator=suite.versions,
         harness=f"{_HARNESS} {version(_HARNESS)}",
+        stand_in_assets=suite.has_stand_ins(config.tasks),
     )
 
 
@@ -56,7 +58,7 @@ def import_recording(recording: Recording, policy_type: PolicyType, output: Path
             played = [{"rollout": number, "step": step, **fields} for step, fields in enumerate(rows)]
             latencies += [row for row in played if row["replanned"]]
             steps.write_table(pa.Table.from_pylist(played, STEPS))
-            frames.write_batch(_frames(number, recording.frames / f"{outcome.episode}.arrow"))
+            frames.write_batch(_frames(number, recording.frames_of(outcome)))
             rollouts.append(
                 {
                     "rollout": number,

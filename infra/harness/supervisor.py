@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -18,11 +18,16 @@ from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.evaluation.policy import PolicyError
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
+from dualvla_core.simulation.scenes import SuiteName
+from infra.harness.finished import FinishedEpisodes, NoFinishedEpisodes, pack, unpack
 from infra.harness.job import Crew, PolicySpec, ServerJob, ServerReady
 from infra.harness.recording import RUN, Episode, Recording
 from infra.harness.results import import_recording
 
-BENCHMARKS = {"metaworld": "infra.harness.metaworld_benchmark:MetaWorldBenchmark"}
+BENCHMARKS: dict[SuiteName, str] = {
+    "metaworld": "infra.harness.benchmark:MetaWorldBenchmark",
+    "simpler_env": "infra.harness.benchmark:SimulationBenchmark",
+}
 """The benchmark class by its name in the configuration."""
 
 LOAD_TIMEOUT_S = 600.0
@@ -30,6 +35,7 @@ DECISION_TIMEOUT_S = 120.0
 STALL_TIMEOUT_S = 300.0
 """A player that makes no step for so long is ended and its episode played again (s)."""
 
+_NOTHING_KEPT = NoFinishedEpisodes()
 _POLL_S = 0.1
 _NAMED = 3  # unfinished episodes an error message names
 
@@ -51,6 +57,7 @@ def run_rollouts(
     work: Path,
     crew: Crew = CREW,
     progress: Progress = silent,
+    kept: FinishedEpisodes = _NOTHING_KEPT,
 ) -> Summary:
     """Play every planned episode with the policy; write rollouts, steps, frames and protocol, and latencies apart.
 
@@ -66,6 +73,7 @@ def run_rollouts(
         work: folder of the recording; new, or left by an interrupted call.
         crew: players, servers and rounds.
         progress: told the number of finished episodes.
+        kept: where each episode is saved as soon as it is finished, and found again by a call with an empty ``work``.
 
     Returns:
         The number of episodes, and success rates with 95 % Wilson intervals, overall and per task (see `summarise`).
@@ -76,12 +84,14 @@ def run_rollouts(
         ArtifactError: when ``work`` belongs to another configuration or policy.
     """
     recording = Recording(work.resolve(), config, policy)
+    for episode in kept.load():
+        recording.restore(unpack(episode))
+    saved = recording.finished()
     for _ in range(crew.rounds):
-        unfinished = len(recording.unfinished())
-        if not unfinished:
+        if not recording.unfinished():
             break
         recording.requeue()
-        _play(recording, policy, min(crew.players, unfinished), crew.servers, progress)
+        _play(recording, policy, crew, progress, lambda: _save_new(recording, kept, saved))
     missing = recording.unfinished()
     if missing:
         raise IncompleteRolloutsError(_tell(missing, recording))
@@ -89,9 +99,20 @@ def run_rollouts(
     return import_recording(recording, policy.policy_type, output, timings)
 
 
-def _play(recording: Recording, policy: PolicySpec, players: int, servers: int, progress: Progress) -> None:
+def _save_new(recording: Recording, kept: FinishedEpisodes, saved: set[Episode]) -> int:
+    """Save what was finished since the last call; how many episodes are finished."""
+    finished = recording.finished()
+    for episode in sorted(finished - saved):
+        found = recording.export(episode)
+        kept.save(found.name, pack(found))
+    saved |= finished
+    return len(finished)
+
+
+def _play(recording: Recording, policy: PolicySpec, crew: Crew, progress: Progress, save: Callable[[], int]) -> None:
     """One round: until all players have ended or a server has died."""
-    serving = min(players, servers)
+    players = min(crew.players, len(recording.unfinished()))
+    serving = min(players, crew.servers)
     job = ServerJob(policy=policy, execute=recording.config.execute, sessions=-(-players // serving))
     with _servers(recording.folder, job, serving) as served, ExitStack() as stack:
         playing = []
@@ -102,11 +123,12 @@ def _play(recording: Recording, policy: PolicySpec, players: int, servers: int, 
             playing.append(stack.enter_context(_player(recording.folder, settings, index, players)))
         told = -1
         while all(server.poll() is None for server, _ in served) and any(player.poll() is None for player in playing):
-            finished = recording.finished()
+            finished = save()
             if finished > told:
                 progress(finished, len(recording.config.episodes))
                 told = finished
             time.sleep(_POLL_S)
+        save()
 
 
 def _settings(recording: Recording, port: int) -> dict[str, object]:

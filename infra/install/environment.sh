@@ -27,7 +27,7 @@ if ! usable; then
 fi
 if ! installed; then
     echo "Installing the pinned requirements ($extras) into .venv; the first time this takes a few minutes."
-    case ",$extras," in *,train,*) infra/install/torch_cpu.sh ;; esac # before anything that would bring a CUDA build
+    case ",$extras," in *,train,* | *,simpler,*) infra/install/torch_cpu.sh ;; esac # before anything that would bring a CUDA build
     $python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[$extras]"
     for extra in ${extras//,/ }; do
         fingerprint >".venv/installed-$extra"

@@ -33,7 +33,7 @@ def test_the_default_seeds_are_held_out_and_enough() -> None:
     assert len(config.episodes) == 120
 
 
-@pytest.mark.parametrize("wrong", [{"tasks": ()}, {"tasks": ("juggle",)}, {"execute": 0}, {"success_mode": "final"}])
+@pytest.mark.parametrize("wrong", [{"tasks": ()}, {"tasks": ("juggle",)}, {"execute": 0}, {"success_mode": "ever"}])
 def test_trials_that_cannot_be_played_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         TrialConfig.model_validate(wrong)

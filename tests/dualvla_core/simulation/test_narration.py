@@ -8,9 +8,10 @@ import pytest
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.simulation.environment import Observation
-from dualvla_core.simulation.narration import MOTION_WINDOW, instruction_of, motion_texts, narrate, pick
+from dualvla_core.simulation.narration import instruction_of, motion_texts, narrate, pick
 from dualvla_core.simulation.phases import _FIRST, _PHASES
 from dualvla_core.simulation.scenes import SCENES
+from dualvla_core.simulation.suites import METAWORLD
 from dualvla_core.simulation.wording import WORDINGS
 
 
@@ -45,7 +46,7 @@ def test_a_short_motion_is_not_spoken() -> None:
     path = np.concatenate([states((0.01, 0, 0), 30), states((0.01, 0, 0), 30)])
     path[30:, :3] += path[29, :3]
     path[20:22, 2] = 0.05  # up and down again within two frames
-    assert set(motion_texts(path)[: 30 - MOTION_WINDOW]) == {"Move right."}
+    assert set(motion_texts(path)[: 30 - METAWORLD.motion_window]) == {"Move right."}
 
 
 def test_a_lasting_change_is_spoken_when_it_begins() -> None:
@@ -85,7 +86,7 @@ def test_a_demonstration_is_narrated_in_three_styles(observation: Callable[..., 
     ball, puck = [-0.08, 0.85, 0.1], [0.05, 0.6, 0.02]
     frames = [observation([0, 0.6 + 0.005 * i, 0.2], ball=ball, puck=puck) for i in range(40)]
     phases = ["approach"] * 30 + ["align"] * 10
-    rows = narrate("reach", 7, frames, phases, fps=80)
+    rows = narrate("reach", 7, frames, phases, METAWORLD)
 
     assert [row.timestamp for row in rows] == sorted(row.timestamp for row in rows)
     assert [row.style for row in rows[:3]] == ["plan", "subtask", "motion"]
@@ -98,4 +99,4 @@ def test_a_demonstration_is_narrated_in_three_styles(observation: Callable[..., 
         ("subtask", 0),
         ("subtask", 30 / 80),
     ]
-    assert rows == narrate("reach", 7, frames, phases, fps=80)
+    assert rows == narrate("reach", 7, frames, phases, METAWORLD)

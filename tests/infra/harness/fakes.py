@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Environment, Observation, Vector
-from infra.harness.metaworld_benchmark import MetaWorldBenchmark
+from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Camera, Environment, Observation, Vector
+from infra.harness.benchmark import SimulationBenchmark
 
 SOLVED_AFTER = 9
 """Control steps after which episodes of even seeds succeed; those of odd ones never do."""
@@ -55,11 +55,19 @@ class FakeEnvironment:
     def success(self) -> bool:
         return self._seed % 2 == 0 and self._steps >= SOLVED_AFTER
 
+    @property
+    def solved(self) -> bool:
+        return self.success
+
+    @property
+    def third_person(self) -> Camera:
+        raise NotImplementedError
+
     def close(self) -> None:
         self._steps = -1
 
 
-class FakeBenchmark(MetaWorldBenchmark):
+class FakeBenchmark(SimulationBenchmark):
     """The benchmark with its simulator taken out."""
 
     def make_environment(self, task: str) -> Environment:

@@ -45,15 +45,16 @@ class ExpertPolicy:
 class RandomPolicy:
     """Uniformly random actions; an episode's follow from its seed alone."""
 
-    def __init__(self, chunk: int) -> None:
-        self._chunk = chunk
+    def __init__(self, chunk: int, size: int = 4, scale: float = 1.0) -> None:
+        self._shape = (chunk, size)
+        self._scale = scale
         self._random = np.random.default_rng(0)
 
     def reset(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
 
     def act(self, observation: PolicyObservation, instruction: str) -> Decision:
-        return Decision(self._random.uniform(-1, 1, (self._chunk, 4)).astype(np.float32))
+        return Decision(self._random.uniform(-self._scale, self._scale, self._shape).astype(np.float32))
 
 
 class RaisingPolicy(RandomPolicy):

@@ -55,7 +55,7 @@ def claim_all(recording: Recording) -> list[int]:
 
 def test_everything_is_unfinished_at_first(recording: Recording) -> None:
     assert recording.unfinished() == dict.fromkeys(EPISODES)
-    assert recording.finished() == 0
+    assert recording.finished() == set()
     recording.requeue()
     assert claim_all(recording) == [0, 1, 2, 3]
 
@@ -64,7 +64,7 @@ def test_a_failed_episode_is_finished_and_an_errored_one_is_not(recording: Recor
     record(recording, "reach", 0, "success")
     record(recording, "reach", 1, "fail")
     record(recording, "door-open", 0, "error", "Traceback\n  somewhere\nRuntimeError: boom\n")
-    assert recording.finished() == 2
+    assert len(recording.finished()) == 2
     assert recording.unfinished() == {("door-open", 6): "env_step: RuntimeError: boom", ("door-open", 7): None}
 
 

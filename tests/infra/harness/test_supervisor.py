@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -168,6 +168,46 @@ def test_an_interrupted_run_is_continued(run: Run, spec: MakeSpec, config: Rollo
     assert (summary["episodes"], summary["success_rate"]) == (50, 26 / 50)
     played = attempts(tmp_path / "work")
     assert len(played) == len({row[:2] for row in played}) == 50  # none twice
+
+
+def test_a_lost_machine_loses_no_finished_episode(
+    spec: MakeSpec, no_simulator: None, config: RolloutConfig, tmp_path: Path
+) -> None:
+    class LossError(Exception):
+        pass
+
+    class Kept:
+        def __init__(self, most: int) -> None:
+            self.episodes: dict[str, bytes] = {}
+            self.most = most
+
+        def load(self) -> Iterator[bytes]:
+            return iter(self.episodes.values())
+
+        def save(self, name: str, episode: bytes) -> None:
+            self.episodes[name] = episode
+            if len(self.episodes) == self.most:
+                raise LossError
+
+    def play(name: str, kept: Kept) -> None:
+        for folder in ("output", "timings"):
+            (tmp_path / name / folder).mkdir(parents=True)
+        folders = [tmp_path / name / folder for folder in ("output", "timings")]
+        run_rollouts(config, spec(), *folders, work=tmp_path / name / "work", processes=1, kept=kept)
+
+    kept = Kept(most=2)
+    with pytest.raises(LossError):
+        play("lost", kept)
+    before = dict(kept.episodes)
+    assert len(before) == 2
+    kept.most = 99
+    play("other machine", kept)  # which has nothing on its disk
+    assert {name: kept.episodes[name] for name in before} == before  # none was played again
+    assert len(kept.episodes) == 4
+    play("undisturbed", Kept(most=99))
+    for name in TABLES:
+        continued = tmp_path / "other machine" / "output" / name
+        assert continued.read_bytes() == (tmp_path / "undisturbed" / "output" / name).read_bytes()
 
 
 def test_another_job_does_not_continue_it(run: Run, spec: MakeSpec) -> None:

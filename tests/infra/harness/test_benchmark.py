@@ -14,7 +14,7 @@ from vla_eval.protocol.numpy_codec import get_image_format
 from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.simulation.environment import Image
 from dualvla_core.simulation.narration import instruction_of
-from infra.harness.metaworld_benchmark import spread
+from infra.harness.benchmark import spread
 from tests.infra.harness.fakes import FakeBenchmark
 
 

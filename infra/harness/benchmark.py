@@ -1,4 +1,4 @@
-"""Meta-World as a ``vla-eval`` benchmark that records every control step."""
+"""The simulators as ``vla-eval`` benchmarks that record every control step."""
 # mypy: disable-error-code="import-untyped", allow-subclassing-any
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from vla_eval.render import configure_mujoco_render
 from dualvla_core.errors import DependencyError
 from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.simulation.environment import THIRD_PERSON, Environment, Image, Vector
-from dualvla_core.simulation.metaworld import MetaWorldEnvironment
 from dualvla_core.simulation.narration import instruction_of
+from dualvla_core.simulation.suites import SUITES
 
 set_image_format("raw")  # the default compresses every image to PNG, which takes longer than simulating the step
 
@@ -26,7 +26,7 @@ MOMENTS = pa.schema([pa.field("step", pa.int32(), False), pa.field("image", pa.b
 """The images kept of one episode."""
 
 
-class MetaWorldBenchmark(StepBenchmark):
+class SimulationBenchmark(StepBenchmark):
     """Plays the trials of a `RolloutConfig` and records them; a step of ``vla-eval`` is a decision with its actions.
 
     Rows recorded per control step: ``state`` and ``objects`` before it, ``action``, ``reasoning``, ``latency_s``,
@@ -37,14 +37,14 @@ class MetaWorldBenchmark(StepBenchmark):
     render_backends: ClassVar[frozenset[str]] = frozenset({"cpu", "gpu"})
 
     @classmethod
-    def configure_render(cls, mode: str) -> dict[str, str]:
-        """Choose MuJoCo's renderer before it is imported."""
-        applied: dict[str, str] = configure_mujoco_render(mode)
-        return applied
+    def configure_render(cls, _mode: str) -> dict[str, str]:
+        """Nothing to set: the environment chooses its renderer when it loads its simulator."""
+        return {}
 
     def __init__(self, config: dict[str, Any], frames: str) -> None:
         super().__init__()
         self._config = RolloutConfig.model_validate(config)
+        self._suite = SUITES[self._config.benchmark]
         self._frames = Path(frames)
         self._task_name: str | None = None
         self._environment: Environment | None = None
@@ -54,7 +54,7 @@ class MetaWorldBenchmark(StepBenchmark):
 
     def make_environment(self, task: str) -> Environment:
         """The environment of a task."""
-        return MetaWorldEnvironment(task, self._config.image_size, self._config.wrist_image_size)
+        return self._suite.make(task, self._config.image_size, self._config.wrist_image_size)
 
     def get_tasks(self) -> list[dict[str, Any]]:
         """The tasks by name; ``vla-eval`` adds the number of the episode."""
@@ -68,9 +68,10 @@ class MetaWorldBenchmark(StepBenchmark):
         self._enter(task["name"]).reset(self._seed)
 
     def step(self, action: dict[str, Any]) -> StepResult:
-        """Carry out a decision: actions ``[n, 4]``, up to success or the last step allowed."""
+        """Carry out a decision: actions ``[n, A]``, up to the end of the episode."""
         environment = self._playing
-        for index, row in enumerate(np.clip(action["actions"], -1, 1)):
+        limits = np.array(self._suite.limits, np.float32)
+        for index, row in enumerate(np.clip(action["actions"], -limits, limits)):
             first = index == 0
             self._recorder.record_step(
                 state=environment.state.tolist(),
@@ -105,7 +106,8 @@ class MetaWorldBenchmark(StepBenchmark):
         if self._recorder.is_active:
             kept = spread(self._moments, self._config.judge_frames)
             _write_moments(kept, self._frames / f"{self._recorder.eid}.arrow", self._config.jpeg_quality)
-        return {"success": observation.success, "steps": self._steps, "instruction": self._instruction}
+        success = self._playing.solved if self._config.success_mode == "final" else observation.success
+        return {"success": success, "steps": self._steps, "instruction": self._instruction}
 
     def cleanup(self) -> None:
         """Free the simulator."""
@@ -115,7 +117,8 @@ class MetaWorldBenchmark(StepBenchmark):
 
     @property
     def _over(self) -> bool:
-        return self._playing.success or self._steps == self._config.max_steps
+        ended = self._config.success_mode == "early_stop" and self._playing.success
+        return ended or self._steps == self._config.max_steps
 
     @property
     def _playing(self) -> Environment:
@@ -127,6 +130,16 @@ class MetaWorldBenchmark(StepBenchmark):
             self.cleanup()  # a second renderer alive would garble the images
             self._environment, self._task_name = self.make_environment(task), task
         return self._environment
+
+
+class MetaWorldBenchmark(SimulationBenchmark):
+    """Meta-World on MuJoCo."""
+
+    @classmethod
+    def configure_render(cls, mode: str) -> dict[str, str]:
+        """Choose MuJoCo's renderer before it is imported."""
+        applied: dict[str, str] = configure_mujoco_render(mode)
+        return applied
 
 
 def spread(moments: Sequence[tuple[int, Image]], most: int) -> list[tuple[int, Image]]:
