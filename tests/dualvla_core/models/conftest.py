@@ -27,6 +27,11 @@ def signal(low: float, high: float, width: int) -> dict[str, list[Any]]:
     }
 
 
+def text_logits(policy: DualVLA, hidden: torch.Tensor) -> torch.Tensor:
+    """Logits ``[..., V]`` of the token after each hidden state ``[..., D]``."""
+    return torch.cat([hidden @ rows.T for rows in policy.text_rows], -1)
+
+
 @pytest.fixture(scope="session")
 def statistics() -> dict[str, Any]:
     return {"robot": {"action": signal(-2, 2, 4), "state": signal(0, 1, 7)}}

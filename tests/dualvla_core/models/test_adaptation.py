@@ -11,7 +11,7 @@ from dualvla_core.errors import ConfigError
 from dualvla_core.models import DualVLA, RobotBatch, RobotCollator
 from dualvla_core.models.adaptation import merge_adapters, parameter_table
 from dualvla_core.shards.dataset import RobotFrame
-from tests.dualvla_core.models.conftest import CAMERAS
+from tests.dualvla_core.models.conftest import CAMERAS, text_logits
 from tests.dualvla_core.models.tiny_families import family_config, make_policy
 
 MODES = {
@@ -52,7 +52,7 @@ def stir(policy: DualVLA) -> None:
 def trained(policy: DualVLA, batch: RobotBatch) -> set[str]:
     hidden = encode(policy, batch)
     visual = policy.visual_features(hidden, batch.input_ids)
-    (hidden.sum() + policy.text_logits(hidden[:, -1]).sum() + visual.sum()).backward()  # type: ignore[no-untyped-call]
+    (hidden.sum() + text_logits(policy, hidden[:, -1]).sum() + visual.sum()).backward()  # type: ignore[no-untyped-call]
     return {name for name, parameter in policy.backbone.named_parameters() if parameter.grad is not None}
 
 
@@ -156,7 +156,7 @@ class TestExperts:
                 tokens = torch.tensor([ids])
                 with torch.no_grad():
                     hidden = policy.encode(images[index : index + 1], tokens, torch.ones_like(tokens))
-                    ids.append(int(policy.text_logits(hidden[0, -1:]).argmax()))
+                    ids.append(int(text_logits(policy, hidden[0, -1:]).argmax()))
             assert said[index] == policy.prompts.decode(ids[start:]).strip()
 
     def test_it_survives_being_saved(self, policy: DualVLA, batch: RobotBatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dualvla_core.errors import ConfigError
 from dualvla_core.models import DualVLA, RobotBatch, RobotCollator
 from dualvla_core.models.families import FAMILIES
 from dualvla_core.shards.dataset import RobotFrame
-from tests.dualvla_core.models.conftest import CAMERAS
+from tests.dualvla_core.models.conftest import CAMERAS, text_logits
 from tests.dualvla_core.models.tiny_families import ARCHITECTURES, family_config, make_policy, write_pretrained
 
 NAMES = sorted(ARCHITECTURES)
@@ -75,7 +75,7 @@ def test_generation_continues_what_one_forward_predicts(policy: DualVLA) -> None
             tokens = torch.tensor([ids])
             with torch.no_grad():
                 hidden = policy.encode(images[index : index + 1], tokens, torch.ones_like(tokens))
-                ids.append(int(policy.text_logits(hidden[0, -1:]).argmax()))
+                ids.append(int(text_logits(policy, hidden[0, -1:]).argmax()))
             if ids[-1] == policy.prompts.end:
                 break
         assert said[index] == policy.prompts.decode(ids[start:]).strip()
@@ -101,7 +101,7 @@ class TestPretrained:
         optimiser = torch.optim.AdamW(trainable, 0.1, weight_decay=0.5)
         new = policy.backbone.get_input_embeddings().new.clone()
         hidden = policy.encode(batch.images, batch.input_ids, batch.attention_mask)
-        policy.text_logits(hidden[:, -1]).logsumexp(-1).sum().backward()
+        text_logits(policy, hidden[:, -1]).logsumexp(-1).sum().backward()
         optimiser.step()
         assert torch.equal(policy.backbone.get_input_embeddings().old, old)
         assert (policy.backbone.get_input_embeddings().new != new).all(1).sum() == 3
@@ -117,11 +117,11 @@ class TestPretrained:
         assert torch.equal(table.old, embedding[: len(table.old)])
 
     def test_logits_cover_old_and_new_tokens(self, policy: DualVLA, batch: RobotBatch, tmp_path: Path) -> None:
-        logits = policy.text_logits(encode(policy, batch)[:, -1])
+        logits = text_logits(policy, encode(policy, batch)[:, -1])
         assert logits.shape == (2, len(policy.tokenizer))
         policy.save_pretrained(tmp_path / "saved")
         again = DualVLA.from_pretrained(tmp_path / "saved")
-        assert torch.equal(again.text_logits(encode(again, batch)[:, -1]), logits)
+        assert torch.equal(text_logits(again, encode(again, batch)[:, -1]), logits)
 
 
 def test_a_source_that_is_not_there_is_one_sentence(statistics: dict[str, Any], tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_a_lost_machine_loses_no_finished_episode(
         for folder in ("output", "timings"):
             (tmp_path / name / folder).mkdir(parents=True)
         folders = [tmp_path / name / folder for folder in ("output", "timings")]
-        run_rollouts(config, spec(), *folders, work=tmp_path / name / "work", processes=1, kept=kept)
+        run_rollouts(config, spec(), *folders, work=tmp_path / name / "work", crew=Crew(players=1), kept=kept)
 
     kept = Kept(most=2)
     with pytest.raises(LossError):
