@@ -44,8 +44,9 @@ def action_chunk(
     Returns:
         The chunk ``[length, D]`` and ``[length]``, True where the episode was already over.
     """
-    wanted = np.arange(start, start + length)
-    over = wanted >= len(actions)
-    chunk = actions[wanted.clip(max=len(actions) - 1)]
-    chunk[np.ix_(over, relative)] = 0
-    return chunk, over
+    known = actions[start : start + length]
+    over = np.arange(length) >= len(known)
+    if len(known) == length:
+        return known.copy(), over
+    beyond = np.where(relative, np.float32(0), actions[-1])
+    return np.concatenate([known, np.broadcast_to(beyond, (length - len(known), len(beyond)))]), over

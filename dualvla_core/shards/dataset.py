@@ -123,34 +123,37 @@ class _Episode:
     """One episode's record batch with its signals as arrays."""
 
     def __init__(self, shard: ShardReader, row: int) -> None:
-        self.batch = shard.episode(row)
-        self.length = self.batch.num_rows
+        batch = shard.episode(row)
+        self.length = batch.num_rows
         self.shard = shard
-        self.states = matrix(self.batch.column("state"), "The column 'state'")
-        self.actions = matrix(self.batch.column("action"), "The column 'action'")
+        self.name = batch.column("episode")[0].as_py()
+        self.columns = dict(zip(batch.schema.names, batch.columns, strict=True))  # looked up for every frame
+        self.states = matrix(self.columns["state"], "The column 'state'")
+        self.actions = matrix(self.columns["action"], "The column 'action'")
         if self.actions is not None:
             width = self.actions.shape[1]
             self.relative = ~gripper_actions(shard.embodiment, width) & shard.embodiment.relative_actions
 
     def frame(self, row: int, chunk: int, cameras: Sequence[str] | None) -> RobotFrame:
-        column = self.batch.column
-        actions, over = None, np.arange(row, row + chunk) >= self.length
-        if self.actions is not None:
+        column = self.columns
+        if self.actions is None:
+            actions, over = None, np.arange(row, row + chunk) >= self.length
+        else:
             actions, over = action_chunk(self.actions, row, chunk, self.relative)
         return RobotFrame(
-            episode=column("episode")[row].as_py(),
-            frame_index=column("frame_index")[row].as_py(),
+            episode=self.name,
+            frame_index=column["frame_index"][row].as_py(),
             embodiment=self.shard.embodiment.name,
-            instruction=column("instruction")[row].as_py(),
+            instruction=column["instruction"][row].as_py(),
             images={
-                camera: decode_image(column(IMAGE_PREFIX + camera)[row])
+                camera: decode_image(column[IMAGE_PREFIX + camera][row])
                 for camera in (self.shard.cameras if cameras is None else cameras)
             },
             state=None if self.states is None else self.states[row],
             actions=actions,
             is_padding=over,
-            reasoning=tuple((piece["style"], piece["content"]) for piece in column("reasoning")[row].as_py() or ()),
-            keep=column("keep")[row].as_py(),
+            reasoning=tuple((piece["style"], piece["content"]) for piece in column["reasoning"][row].as_py() or ()),
+            keep=column["keep"][row].as_py(),
         )
 
 
