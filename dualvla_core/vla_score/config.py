@@ -78,7 +78,9 @@ class KnowledgeConfig(Params):
     k_task: int = Field(default=1, ge=0, description="Examples of the most similar task text")
     k_scene: int = Field(default=1, ge=0, description="Examples of the most similar images")
     text_encoder: str = Field(default="tfidf", description="tfidf, or clip:FOLDER_OR_HUB_ID")
-    image_encoder: str = Field(default="colour-hog", description="colour-hog, or clip:FOLDER_OR_HUB_ID")
+    image_encoder: str = Field(
+        default="colour-hog", description="colour-hog, efficientnet-lite0, or clip:FOLDER_OR_HUB_ID"
+    )
 
 
 class ScoreConfig(Params):

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dualvla_core.errors import ArtifactError, ConfigError
+from dualvla_core.events.config import BackboneConfig
+from dualvla_core.events.detector import require_torch
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -51,9 +53,13 @@ def image_encoder(name: str) -> ImageEncoder:
     """The encoder of a configured name."""
     if name == "colour-hog":
         return encode_colour_hog
+    if name == "efficientnet-lite0":
+        return _efficientnet()
     if name.startswith(_CLIP):
         return functools.partial(_clip_images, name.removeprefix(_CLIP))
-    raise ConfigError(f"There is no image encoder {name!r}; choose colour-hog, or clip:FOLDER_OR_HUB_ID.")
+    raise ConfigError(
+        f"There is no image encoder {name!r}; choose colour-hog, efficientnet-lite0, or clip:FOLDER_OR_HUB_ID."
+    )
 
 
 class TfidfEncoder:
@@ -104,6 +110,21 @@ def _gradients(image: npt.NDArray[Any]) -> Floats:
     strength = np.hypot(vertical, horizontal).ravel()
     found: Any = np.bincount(cells.ravel(), strength, minlength=(_SIDE // _CELL) ** 2 * _DIRECTIONS)
     return np.asarray(np.sqrt(found), np.float64)
+
+
+def _efficientnet() -> ImageEncoder:
+    """The coarsest features of EfficientNet-Lite0, with ImageNet weights from a Python package (extra ``train``)."""
+    require_torch("efficientnet-lite0")
+    from dualvla_core.events.backbones import Backbone  # noqa: PLC0415 - torch is an extra
+
+    backbone = Backbone(BackboneConfig(grid=1))
+
+    def encode(images: Sequence[bytes]) -> Floats:
+        frames = [np.asarray(cv2.cvtColor(_decode(image), cv2.COLOR_BGR2RGB), np.uint8) for image in images]
+        coarsest = backbone.describe(frames, range(len(frames)))[-1]
+        return _mean(list(_unit(_array(coarsest))))
+
+    return encode
 
 
 def _clip_texts(path: str, texts: Sequence[str]) -> Floats:

@@ -1,7 +1,7 @@
 """Whether what is said is what is done: the stated motion, sub-task and thing against what the hand then does.
 
-What was said last stands until something else is said, so a statement counts by the steps it is held against. A policy
-that speaks on key-frames alone is thus judged like one that repeats itself on every frame.
+A stated motion is of its moment. A stated sub-task stands until another one is stated, and counts by the steps it stands:
+a policy that speaks on key-frames alone is judged like one that repeats itself on every frame.
 """
 
 from __future__ import annotations
@@ -29,20 +29,18 @@ def alignment_measures(trajectory: Trajectory, motion: Motion, scales: RuleJudge
 
 
 def _motions(trajectory: Trajectory, motion: Motion, scales: RuleJudgeConfig) -> list[Measure]:
-    """Stated motions against those made until the next text, by the steps each is followed for."""
-    agreements: list[float] = []
-    windows: list[int] = []
+    """Stated motions against those made until the next text, over the texts that state one."""
+    agreements = []
     steps = [said.step for said in trajectory.reasoning]
     for said, until in zip(trajectory.reasoning, [*steps[1:], trajectory.steps], strict=False):
         stated = stated_motions(said.text)
         if stated and said.step < trajectory.steps:
             window = int(np.clip(until - said.step, scales.motion_window, _LONGEST * scales.motion_window))
-            agreements.append(float(np.mean([_agreement(each, motion, said.step, window, scales) for each in stated])))
-            windows.append(window)
+            agreements.append(np.mean([_agreement(each, motion, said.step, window, scales) for each in stated]))
     if not agreements:
         return []
     why = f"{len(agreements)} of {len(trajectory.reasoning)} texts state a motion that can be checked"
-    return [Measure("motion", float(np.average(agreements, weights=windows)), 0.4, why)]
+    return [Measure("motion", float(np.mean(agreements)), 0.4, why)]
 
 
 def _agreement(stated: StatedMotion, motion: Motion, step: int, window: int, scales: RuleJudgeConfig) -> float:
@@ -63,7 +61,10 @@ def _agreement(stated: StatedMotion, motion: Motion, step: int, window: int, sca
 
 
 def _sub_tasks(trajectory: Trajectory, motion: Motion, scales: RuleJudgeConfig) -> list[Measure]:
-    """Stated sub-tasks against the way until the next one: its direction, or whether it leads to the thing named."""
+    """Stated sub-tasks against the way until the next one: its direction, or whether it leads to the thing named.
+
+    Each counts by the steps it stands.
+    """
     stated = sub_tasks(trajectory.reasoning)
     ends = [each.step for each in stated[1:]] + [trajectory.steps]
     found = [
