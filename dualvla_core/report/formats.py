@@ -18,6 +18,9 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{grouped(count)} {noun if count == 1 else plural or noun + 's'}"
 
 
+_MILLION = 1e6
+
+
 def percent(ratio: float | None) -> str:
     """A share of one in percent with one decimal; a dash where nothing was considered."""
     return "–" if ratio is None else f"{100 * ratio:.1f}\u00a0%"
@@ -47,8 +50,14 @@ def camera_name(camera: str) -> str:
 
 
 def significant(value: float | None, digits: int = 4) -> str:
-    """A measured number with so many significant digits and a true minus sign; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}g}".replace("-", "−")
+    """A measured number with so many significant digits and a true minus sign; a dash where there is none.
+
+    Digits before the point are all written, up to a million: 742 reads better than 7.4e+02.
+    """
+    if value is None:
+        return "–"
+    whole = 10**digits <= abs(value) < _MILLION
+    return f"{value:.{0 if whole else digits}{'f' if whole else 'g'}}".replace("-", "−")
 
 
 def because(rule: str) -> str:

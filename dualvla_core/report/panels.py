@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dualvla_core.episodes.embodiment import Embodiment
-from dualvla_core.report import svg
+from dualvla_core.report import formats, svg
 from dualvla_core.report.svg import HEIGHT, WIDTH, Flags, Floats, Scale
 
 _COLUMNS = 700  # more points than a plot is wide, in pixels, cannot be seen
@@ -145,9 +145,9 @@ def _acceleration_panel(values: Floats, arm: str, unit: str) -> Panel:
     return Panel(
         title=title,
         unit=unit,
-        note=f"dashed: mean {mean:.2g}",
+        note=f"dashed: mean {formats.significant(mean, 2)}",
         tone="action",
-        high=f"{top:.2g}",
+        high=formats.significant(top, 2),
         low="0",
         curves=(_curve(values, y),),
         level=svg.polyline([0, len(values)], [mean, mean], x, y),

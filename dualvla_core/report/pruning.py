@@ -1,4 +1,4 @@
-"""What pruning did: what every rule would have kept, the text before and after, and the episodes that stand out."""
+"""What pruning did: what every rule would have kept, the text before and after, and the most surprising episodes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dualvla_core.report.measures import Curation
 from dualvla_core.report.model import EpisodeRow, ReasoningText, RetentionByRule, SurprisingEpisode, TextChange
 
 _STAGE = "prune_reasoning"
+_FEWEST = 4  # episodes; the median of fewer says little
 
 
 def retention_of_rules(curation: Curation, context: ReportContext) -> tuple[RetentionByRule, ...]:
@@ -57,8 +58,10 @@ def reasoning_change(sources: Sequence[CuratedSegment], curation: Curation) -> T
 
 
 def surprises(rows: Sequence[EpisodeRow], most: int) -> tuple[SurprisingEpisode, ...]:
-    """The ``most`` episodes that deviate most from others of their task, in what a reader would look for."""
+    """The ``most`` episodes that deviate most from others of their task; none where there are too few to compare."""
     told = [row for row in rows if row.ratio is not None]
+    if len(told) < _FEWEST:
+        return ()
     quantities = {
         "retention": [row.ratio or 0.0 for row in told],
         "boundaries per second": [row.boundaries / row.seconds for row in told],

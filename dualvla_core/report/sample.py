@@ -1,4 +1,4 @@
-"""Which episodes the page draws in full: the median of each task, the extremes of retention, and what stands out."""
+"""Which episodes the page draws in full: the median of each task, the extremes of retention, and what surprises."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dualvla_core.report.formats import significant
 from dualvla_core.report.model import EpisodeRow, FilmStripChoice, SurprisingEpisode
 
 
@@ -40,7 +41,8 @@ def add_surprising(
     why = {choice.episode: [choice.why] for choice in chosen}
     for each in surprising:
         side = "above" if each.deviation > 0 else "below"
-        reason = f"stands out: {each.quantity} {each.value:.3g}, {side} the median {each.median:.3g}"
+        value, median = significant(each.value, 3), significant(each.median, 3)
+        reason = f"surprising: {each.quantity} {value}, {side} the median {median}"
         why.setdefault(each.episode, []).append(reason)
     return tuple(FilmStripChoice(episode=episode, why=", ".join(reasons)) for episode, reasons in why.items())
 

