@@ -44,7 +44,7 @@ def test_a_term_has_one_axis_for_all_policies_and_a_logarithm_where_it_spans_a_d
     ]
     assert [(panel.name, panel.low, panel.high, panel.logarithmic) for panel in first.panels] == [
         ("loss", "0", "3", False),
-        ("flow", "1", "1e+02", True),
+        ("flow", "1", "100", True),
     ]
     assert first.panels[1].raw == "M100 0L200 50"  # steps 1 and 2 of 10; 100 at the top, 10 half a logarithm down
     assert second.panels[1].raw == "M100 50L200 100"
