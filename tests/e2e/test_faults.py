@@ -51,7 +51,7 @@ def survive(site: Site, command: tuple[str, ...], *phases: list[Victim], seed: i
     assert site.committed() == expected
     assert max(executions(site).values()) == 1
     for victim, errors in havoc.told:  # one sentence each, or the run had ended before
-        assert "Traceback" not in errors, errors
+        assert "Traceback" not in errors, (havoc.killed, errors)
         assert errors.count("dualvla: ") <= 1, errors
         assert victim == "training" or errors.count("\n") <= 1, errors
     return havoc
