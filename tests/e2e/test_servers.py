@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -48,16 +49,14 @@ def test_what_is_committed_outlives_prefects_database(
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A PostgreSQL server of one's own; its address."""
     found = shutil.which("postgres")
     if found is None:
         pytest.skip("PostgreSQL is not installed")
     programs = Path(found).resolve().parent
     user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    folder.mkdir()
-    for each in (folder, *folder.parents[:3]):
-        each.chmod(0o755)
+    folder = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
     if user:
         shutil.chown(folder, user)
     with socket.socket() as probe:
@@ -75,11 +74,12 @@ def postgres(folder: Path) -> Iterator[str]:
     finally:
         server.send_signal(signal.SIGINT)
         server.wait()
+        shutil.rmtree(folder)
 
 
 def test_the_server_keeps_its_runs_in_postgresql(dataset: Path, command_line: MakeCommandLine, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with postgres(tmp_path / "postgres") as address:
+    with postgres() as address:
         connection = {"PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{address}"}
         command = command_line(home, **with_own_server(home), **connection)
         finished = command("curate", "--dataset", str(dataset))
