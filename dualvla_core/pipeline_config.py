@@ -39,7 +39,8 @@ class DatasetConfig(Params):
         default=(), description="JSON files of embodied reasoning about it, in the style of VLA-IT or ECoT"
     )
     multimodal: str | None = Field(
-        default=None, description="Visual questions to train on with it: a LLaVA-style JSON of conversations"
+        default=None,
+        description="Visual questions to train on with it: a LLaVA-style JSON of conversations, or a benchmark's TSV",
     )
     multimodal_images: str | None = Field(
         default=None, description="Folder or tar of the JSON's images; none = the folder 'images' beside it"

@@ -8,13 +8,15 @@ from pydantic import Field
 
 from dualvla_core.episodes.file_digests import FileDigests, dataset_files_digest
 from dualvla_core.errors import DatasetError
+from dualvla_core.evaluation.benchmarks.tsv import image_files
 from dualvla_core.params import Params, Summary
 from dualvla_core.shards import build_multimodal_shard as build_multimodal
 from dualvla_core.shards import build_shard as build
 from dualvla_core.shards.config import MultimodalConfig, ShardsConfig
 from dualvla_core.shards.conversations import conversation_files, open_images
+from dualvla_core.shards.question_tables import TABLE_SUFFIX
 from infra.artifact_store import ArtifactStore
-from infra.digests import digest_file
+from infra.digests import digest_file, digest_json
 from infra.manifest import ArtifactRef
 from tasks.stage import Job, RunContext, Work, open_artifacts, stage
 
@@ -46,7 +48,7 @@ class MultimodalSource(Params):
     """Visual questions: those recorded with demonstrations, or the user's own files; exactly one of the two."""
 
     recorded: ArtifactRef | None = Field(default=None, description="Recorded demonstrations.")
-    path: str | None = Field(default=None, description="JSON file of conversations, or the folder that holds it.")
+    path: str | None = Field(default=None, description="JSON of conversations or its folder, or a TSV of questions.")
     images: str | None = Field(default=None, description="Folder or tar of its images; none = beside the JSON.")
 
     def places(self, store: ArtifactStore) -> tuple[Path, Path]:
@@ -62,6 +64,9 @@ class MultimodalSource(Params):
         conversations, images = self.places(store)
         if not conversations.is_file():
             raise DatasetError(f"There is no file of conversations {conversations}; correct dataset.multimodal.")
+        if conversations.suffix == TABLE_SUFFIX:
+            named = [digest_file(image) for image in image_files(conversations) if image.is_file()]
+            return {"conversations": digest_file(conversations), "images": digest_json(named)}
         open_images(images)
         digest = digest_file(images) if images.is_file() else dataset_files_digest(images, FileDigests())
         return {"conversations": digest_file(conversations), "images": digest}

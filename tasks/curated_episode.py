@@ -40,8 +40,8 @@ def find_episode(run: RunContext, name: str) -> CuratedEpisode:
     for manifest in _newest(store, "prune_reasoning"):
         inputs = manifest.request.inputs
         if inputs["segment"][0].key == row["segment"]:
-            refs = (inputs["segment"][0], inputs["boundaries"][0], inputs["kinematics"][0], manifest.ref)
-            return CuratedEpisode(row, manifest, CuratedFolders(*(store.folder(ref) for ref in refs)))
+            folders = {role: store.folder(refs[0]) for role, refs in inputs.items()}
+            return CuratedEpisode(row, manifest, CuratedFolders(**folders, decisions=store.folder(manifest.ref)))
     raise ConfigError(f"Episode {row['episode'][:12]} was decoded but not pruned yet; run the curation again.")
 
 

@@ -26,6 +26,8 @@ class CuratedFolders(NamedTuple):
     boundaries: Path
     kinematics: Path
     decisions: Path
+    reasoning: Path | None = None
+    """Of `annotate_reasoning`, where some was added."""
 
 
 class Utterance(NamedTuple):
@@ -52,7 +54,7 @@ class Timeline(NamedTuple):
 
 def episode_timeline(folders: CuratedFolders, position: int) -> Timeline:
     """The episode at ``position`` of a segment. Raises `ArtifactError` when the tables are about other frames."""
-    segment = Segment(folders.segment)
+    segment = Segment(folders.segment, folders.reasoning)
     lengths = segment.episodes["length"].to_numpy()
     start, length = int(lengths[:position].sum()), int(lengths[position])
 

@@ -18,6 +18,7 @@ from dualvla_core.progress import Progress, silent
 from dualvla_core.schemas import MULTIMODAL
 from dualvla_core.shards.config import MultimodalConfig
 from dualvla_core.shards.conversations import Images, conversation_files, open_images, read_conversations, rows_of
+from dualvla_core.shards.question_tables import TABLE_SUFFIX, read_question_table
 
 SKIPPED_SAMPLES = pa.schema(
     [
@@ -39,18 +40,17 @@ def build_multimodal_shard(
     ``source`` is a JSON file, or a folder with ``conversations.json``: a list of ``{image, conversations: [{from:
     "human", value}, {from: "gpt", value}, ...]}``, optionally with ``id``, ``category`` and ``split``. ``images`` is a
     folder or tar; by default the folder ``images`` beside the JSON. Every question with its answer is a row. JPEG files
-    are stored as they are, others are converted.
+    are stored as they are, others are converted. A source that ends in ``.tsv`` is a benchmark's table with its images.
 
     Raises `DatasetError` when there is no such list or no such place; a single bad sample is left out and listed with
     the reason.
     """
-    conversations, place = conversation_files(source, images)
-    items = read_conversations(conversations)
+    items, stored = _read(source, images)
     skipped: list[dict[str, Any]] = []
     questions = 0
     with pa.ipc.new_file(str(output / "multimodal.arrow"), MULTIMODAL) as writer:
         rows: list[dict[str, Any]] = []
-        for row in _samples(items, open_images(place), params, skipped, progress):
+        for row in _samples(items, stored, params, skipped, progress):
             rows.append(row)
             questions += 1
             if len(rows) == _BATCH:
@@ -61,6 +61,13 @@ def build_multimodal_shard(
     table = pa.Table.from_pylist(skipped, SKIPPED_SAMPLES)
     pq.write_table(table, output / "skipped.parquet", compression="zstd")
     return {"samples": len(items), "questions": questions, "skipped": len(skipped)}
+
+
+def _read(source: Path, images: Path | None) -> tuple[list[Any], Images]:
+    if source.suffix == TABLE_SUFFIX:
+        return read_question_table(source)
+    conversations, place = conversation_files(source, images)
+    return read_conversations(conversations), open_images(place)
 
 
 def _samples(

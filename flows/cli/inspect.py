@@ -101,7 +101,8 @@ def _reasoning(found: CuratedEpisode, frame: int) -> str:
     from dualvla_core.episodes.reasoning import render_reasoning  # noqa: PLC0415
     from dualvla_core.episodes.segment import Segment  # noqa: PLC0415
 
-    pieces = Segment(found.folders.segment).signals(found.row["position"]).column("reasoning")[frame].as_py() or ()
+    segment = Segment(found.folders.segment, found.folders.reasoning)
+    pieces = segment.signals(found.row["position"]).column("reasoning")[frame].as_py() or ()
     return "\n".join(
         f"  {line}" for line in render_reasoning([(each["style"], each["content"]) for each in pieces]).splitlines()
     )

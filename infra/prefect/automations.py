@@ -21,13 +21,16 @@ _DEPLOYED_ONLY = {"prefect.resource.id": f"prefect.tag.{DEPLOYED}", "prefect.res
 
 
 def mark_dead_runs() -> AutomationCore:
-    """A run whose heartbeats stop without an end is Crashed: its machine is gone, or it was killed."""
+    """A run whose heartbeats stop without an end is Crashed: its machine is gone, or it was killed.
+
+    It counts from the state Running on, which the server knows of: a run may be killed before its first heartbeat.
+    """
     heartbeat = "prefect.flow-run.heartbeat"
     return AutomationCore(
         name="dualvla: mark dead runs",
         description="A run that sends no heartbeat for two minutes and has not ended is dead.",
         trigger=EventTrigger(
-            after={heartbeat},
+            after={heartbeat, "prefect.flow-run.Running"},
             expect={heartbeat, *(f"prefect.flow-run.{state}" for state in _ENDED)},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related=_OURS,

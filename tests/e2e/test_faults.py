@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -42,6 +43,11 @@ def undisturbed(site: Site, *command: str) -> dict[str, str]:
     return site.committed()
 
 
+def times(**kills: int) -> list[Victim]:
+    """So many of each victim."""
+    return [cast("Victim", victim) for victim, count in kills.items() for _ in range(count)]
+
+
 def survive(site: Site, command: tuple[str, ...], *phases: list[Victim], seed: int) -> Havoc:
     expected = undisturbed(site, *command)
     site.bucket = S3Service(site.s3.endpoint_url).make_bucket()
@@ -51,7 +57,7 @@ def survive(site: Site, command: tuple[str, ...], *phases: list[Victim], seed: i
     assert site.committed() == expected
     assert max(executions(site).values()) == 1
     for victim, errors in havoc.told:  # one sentence each, or the run had ended before
-        assert "Traceback" not in errors, errors
+        assert "Traceback" not in errors, (havoc.killed, errors)
         assert errors.count("dualvla: ") <= 1, errors
         assert victim == "training" or errors.count("\n") <= 1, errors
     return havoc
@@ -60,14 +66,13 @@ def survive(site: Site, command: tuple[str, ...], *phases: list[Victim], seed: i
 def test_a_handful_of_kills(site: Site, tmp_path: Path) -> None:
     dataset = write_v2(tmp_path / "demonstrations", [Demo(seed=number, length=12) for number in range(4)])
     command = ("curate", "--dataset", str(dataset), "--set", "execution.segment_episodes=2")
-    survive(site, command, ["flow", "flow", "s3", "prefect"], seed=1)
+    survive(site, command, times(flow=2, s3=1, prefect=1), seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("metaworld") is None or find_spec("deepspeed") is None, reason="needs the extras")
 def test_twenty_kills_of_the_whole_pipeline(site: Site) -> None:
-    curating: list[Victim] = ["flow"] * 5 + ["s3"] * 2 + ["prefect"] * 2
-    training: list[Victim] = ["training"] * 6 + ["flow"] * 3 + ["s3"] * 3 + ["prefect"] * 3
+    curating, training = times(flow=5, s3=2, prefect=2), times(training=6, flow=3, s3=3, prefect=3)
     havoc = survive(site, ("run", "--preset", "minimal"), curating, training, seed=2)
     assert havoc.killed.total() >= 20, havoc.killed
     assert havoc.killed["training"] >= 4, havoc.killed

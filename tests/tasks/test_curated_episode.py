@@ -15,11 +15,11 @@ from dualvla_core.errors import ConfigError
 from dualvla_core.kinematics import KinematicsConfig, compute_kinematics
 from dualvla_core.params import Summary
 from dualvla_core.pruning import PruningConfig, prune_reasoning
-from dualvla_core.schemas import BOUNDARIES, COLLECTION
+from dualvla_core.schemas import ANNOTATED, BOUNDARIES, COLLECTION
 from flows.cli import app
 from infra.manifest import ArtifactRef
 from tasks.curated_episode import find_episode
-from tasks.stage import Job, RunContext, Work, commit_once, stage
+from tasks.stage import Job, RunContext, Work, commit_once, open_artifacts, stage
 from tests.dualvla_core.conftest import SyntheticEpisode, write_segment
 
 NAMES = ("aa11", "ab22")
@@ -117,6 +117,22 @@ def test_explain_tells_one_frame(run: RunContext) -> None:
     assert told.output.endswith("  subtask: ab22 says 2\n")
     missing = CliRunner().invoke(app, ["explain", "ab", "--frame", "6"])
     assert "the frames 0 to 5, but --frame is 6" in str(missing.exception)
+
+
+def test_explain_tells_reasoning_that_was_added_to_the_segment(run: RunContext, tmp_path: Path) -> None:
+    decided = find_episode(run, "ab").decided
+    inputs = {role: refs[0] for role, refs in decided.request.inputs.items()}
+    rows = [
+        {"episode": name, "frame_index": frame, "reasoning": [{"style": "motion", "content": f"{name} moves {frame}"}]}
+        for name in NAMES
+        for frame in range(6)
+    ]
+    (tmp_path / "added").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, ANNOTATED), tmp_path / "added" / "reasoning.parquet")
+    added = _commit(run, "annotate_reasoning", tmp_path / "added")
+    _commit(run, "prune_reasoning", open_artifacts(run).folder(decided.ref), **inputs, reasoning=added)
+    told = CliRunner().invoke(app, ["explain", "ab", "--frame", "2"])
+    assert told.output.endswith("  motion: ab22 moves 2\n"), told.output
 
 
 def test_view_writes_a_recording(run: RunContext, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def read_benchmark(path: Path, name: str, output: Path, progress: Progress = sil
         DatasetError: when the file, a row or an image cannot be read; a benchmark with holes has no score.
     """
     table = read_table(path)
-    column = next((each for each in ("image", "image_path") if each in table.columns), None)
+    column = image_column(table)
     kept = table if column is None else table.filter(pl.col(column).is_not_null())
     if not len(kept):
         raise DatasetError(f"{path.name} holds no question.")
@@ -73,7 +73,7 @@ def read_benchmark(path: Path, name: str, output: Path, progress: Progress = sil
     rows = []
     with ImageTable(output) as images:
         for row in kept.drop("image", strict=False).iter_rows(named=True):
-            encoded = _encoded_images(row["index"], column, cells, path)
+            encoded = encoded_images(row["index"], column, cells, path)
             rows.append({**_question_row(row, path.name), "images": [images.add(each) for each in encoded]})
             progress(len(rows), len(kept))
         count = images.count
@@ -95,6 +95,17 @@ def image_files(path: Path) -> list[Path]:
     return [_image_file(name, path) for cell in cells for name in _elements(cell)]
 
 
+def image_column(table: pl.DataFrame) -> str | None:
+    """The column that holds images or names their files; None in a table of questions alone."""
+    return next((each for each in ("image", "image_path") if each in table.columns), None)
+
+
+def shared_image(cell: str | None) -> str | None:
+    """The index of the row whose image a cell shares; None where it holds or names its own."""
+    short = cell is not None and len(cell) <= _LONGEST_REFERENCE and Path(cell).suffix == ""
+    return cell if short else None
+
+
 def _question_row(row: dict[str, Any], file: str) -> dict[str, Any]:
     if row["question"] is None:
         raise DatasetError(f"Question {row['index']} of {file} is empty; mend the file.")
@@ -104,7 +115,7 @@ def _question_row(row: dict[str, Any], file: str) -> dict[str, Any]:
     return {**{name: row.get(names.get(name, name)) for name in plain}, "options": options}
 
 
-def _encoded_images(index: str, column: str | None, cells: dict[str, str], path: Path) -> list[bytes]:
+def encoded_images(index: str, column: str | None, cells: dict[str, str], path: Path) -> list[bytes]:
     """The images of a row, encoded; raises `DatasetError` for one that cannot be decoded."""
     if column is None:
         return []

@@ -29,14 +29,14 @@ def folders(make_segment: Callable[..., Path], tmp_path: Path) -> CuratedFolders
     ]
     segment = make_segment(episodes, "joints")
     folders = CuratedFolders(segment, *(tmp_path / name for name in ("boundaries", "kinematics", "decisions")))
-    for folder in folders[1:]:
+    for folder in (folders.boundaries, folders.kinematics, folders.decisions):
         folder.mkdir()
     scores = np.zeros(13, np.float32)
     scores[5 + 4] = 0.75
     columns = {"episode": ["a"] * 5 + ["b"] * 8, "frame_index": [*range(5), *range(8)], "score": scores}
     pq.write_table(pa.table(columns, schema=BOUNDARIES), folders.boundaries / "boundaries.parquet")
     compute_kinematics(KinematicsConfig(), segment, folders.kinematics)
-    prune_reasoning(PruningConfig(rule="scene_only"), *folders)
+    prune_reasoning(PruningConfig(rule="scene_only"), *folders[:4])
     return folders
 
 

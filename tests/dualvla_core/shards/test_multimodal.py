@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import tarfile
 from collections.abc import Callable
@@ -197,3 +198,31 @@ def test_a_file_that_is_no_list_is_refused(source: Path, tmp_path: Path, content
 def test_the_output_is_that_of_this_version(source: Path, table_digest: Digest) -> None:
     table, _, _ = _build(source, [_item(), _item(id="b", image="b.png", split="held_out")])
     assert table_digest(table.drop_columns(["image"])) == GOLDEN["digest"]
+
+
+def test_a_benchmarks_table_becomes_rows_and_what_cannot_be_used_is_listed(source: Path) -> None:
+    encoded = base64.b64encode((source / "images" / "a.jpg").read_bytes()).decode()
+    rows = [
+        ("7", "What is it?", "a puck", "mug", "A", encoded, "object"),
+        ("8", "Which colours?", "", "", "['red', 'scarlet']", "7", ""),  # shows the image of row 7
+        ("9", "Where?", "", "", "", encoded, ""),
+        ("10", "Who?", "", "", "nobody", base64.b64encode(b"\xff\xd8 not an image").decode() * 5, ""),
+        ("11", "How?", "", "", "so", "", ""),
+    ]
+    header = "index\tquestion\tA\tB\tanswer\timage\tcategory"
+    path = source / "questions.tsv"
+    path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
+    output = source.parent / "output"
+    output.mkdir()
+    summary = build_multimodal_shard(MultimodalConfig(), path, output)
+    first, second = pa.ipc.open_file(str(output / "multimodal.arrow")).read_all().to_pylist()
+    assert first["question"].splitlines()[:4] == ["Question: What is it?", "Options:", "A. a puck", "B. mug"]
+    assert (first["answer"], first["category"], first["sample"]) == ("A", "object", "7")
+    assert (second["question"], second["answer"]) == ("Which colours?", "red")
+    assert first["image"] == second["image"] == (source / "images" / "a.jpg").read_bytes()
+    assert first["split"] == second["split"]
+    reasons = {row["sample"]: row["reason"] for row in pq.read_table(output / "skipped.parquet").to_pylist()}
+    assert reasons["9"] == "a question or an answer is empty"
+    assert "The image of question 10 in questions.tsv cannot be decoded" in reasons["10"]
+    assert reasons["11"] == "the sample has no image"
+    assert summary == {"samples": 5, "questions": 2, "skipped": 3}
