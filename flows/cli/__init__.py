@@ -16,6 +16,7 @@ from flows.cli import (
     deploy,
     doctor,
     episodes,
+    estimate,
     events,
     experiment,
     export,
@@ -44,6 +45,7 @@ compare.register(app)
 experiment.register(app)
 results.register(app)
 doctor.register(app)
+estimate.register(app)
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(config.app, name="config")
 app.add_typer(judge.app, name="judge")
