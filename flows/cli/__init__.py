@@ -26,6 +26,7 @@ from flows.cli import (
     results,
     run,
     runs,
+    serve,
     server,
 )
 
@@ -41,6 +42,7 @@ inspect.register(app)
 export.register(app)
 deploy.register(app)
 server.register(app)
+serve.register(app)
 compare.register(app)
 experiment.register(app)
 results.register(app)

@@ -36,7 +36,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     reason="the packages of weights are not installed",
 )
 def test_the_small_policy_speaks_before_it_was_ever_trained(statistics: dict[str, Any]) -> None:
-    """SmolLM2 answers a question whose image it cannot read yet: its weights are in place and so are the chat's marks."""
+    """SmolLM2 still answers a question: its weights are in place, and so are the marks of its dialogues."""
     config = configure("small", []).config.learning.model
     policy = make_policy(config, statistics)
     question = policy.tokenizer.encode("What is the capital of France?", add_special_tokens=False)
