@@ -117,7 +117,7 @@ def decide_together(model: DualVLA, requests: Sequence[Request]) -> list[TimedDe
     images = torch.stack(
         [image_tensor([camera_image(each.observation, camera) for camera in model.cameras], size) for each in requests]
     )
-    states = [state for each in requests if (state := each.observation["state"]) is not None]
+    states = [known for each in requests if (known := each.observation["state"]) is not None]
     state = torch.from_numpy(np.stack(states).astype(np.float32)) if len(states) == len(requests) else None
     began = time.perf_counter()
     tokens = _reason(model, requests, images)

@@ -11,6 +11,7 @@ from dualvla_core.errors import UserError
 from flows.cli import (
     artifacts,
     benchmarks,
+    checkpoint,
     compare,
     config,
     deploy,
@@ -49,6 +50,7 @@ results.register(app)
 doctor.register(app)
 estimate.register(app)
 app.add_typer(artifacts.app, name="artifacts")
+app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(config.app, name="config")
 app.add_typer(judge.app, name="judge")
 app.add_typer(kb.app, name="kb")
