@@ -10,6 +10,7 @@ from dualvla_core.errors import DependencyError
 from dualvla_core.models import packaged
 from dualvla_core.models.efficientnet_tower import EfficientNetTower, EfficientNetTowerConfig
 from flows.cli.configuration import configure
+from tests.dualvla_core.models.conftest import text_logits
 from tests.dualvla_core.models.tiny_families import make_policy
 
 
@@ -44,7 +45,7 @@ def test_the_small_policy_speaks_before_it_was_ever_trained(statistics: dict[str
     for _ in range(12):
         with torch.no_grad():
             hidden = policy.backbone.model.language_model(input_ids=torch.tensor([ids])).last_hidden_state
-            ids.append(int(policy.text_logits(hidden[0, -1:]).argmax()))
+            ids.append(int(text_logits(policy, hidden[0, -1:]).argmax()))
     assert "Paris" in policy.prompts.decode(ids)
     images = torch.rand(1, 2, 3, 224, 224)
     output = policy.act(
