@@ -2,17 +2,17 @@
 
     python benchmarks/inference.py CHECKPOINT [CHECKPOINT ...] --shard SHARD [--episodes 3] [--every 20]
 
-Each policy looks at every recorded frame of the episodes, one decision a frame, alone and on one thread. `always` has to
-speak at each decision; `cached` at every n-th, as the paper's base model does; `adaptive` may speak at each decision and
-is silent where it emits its first action query at once. Give the student trained on pruned reasoning beside one trained
-on all of it to see what pruning buys.
+Each policy looks at every recorded frame of the episodes, one decision a frame, alone and on one thread. `always` has
+to speak at each decision; `cached` at every n-th, as the paper's base model does; `adaptive` may speak at each decision
+and is silent where it emits its first action query at once. Give the student trained on pruned reasoning beside one
+trained on all of it to see what pruning buys.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from dualvla_core.shards.dataset import RobotFrame, ShardDataset
 def episodes_of(shard: Path, model: DualVLA, count: int) -> list[list[RobotFrame]]:
     dataset = ShardDataset([shard], model.config.action_chunk)
     frames = (dataset[index] for index in range(len(dataset)))
-    return [list(each) for _, (_, each) in zip(range(count), groupby(frames, lambda frame: frame.episode))]
+    return [list(each) for _, each in islice(groupby(frames, lambda frame: frame.episode), count)]
 
 
 def measure(model: DualVLA, config: InferenceConfig, episodes: list[list[RobotFrame]]) -> str:
