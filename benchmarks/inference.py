@@ -1,11 +1,11 @@
 """Decisions per second and reasoning tokens per episode, with reasoning at every decision, now and then, or where due.
 
-    python benchmarks/inference.py CHECKPOINT [CHECKPOINT ...] --shard SHARD [--episodes 3] [--every 20]
+    python benchmarks/inference.py CHECKPOINT [CHECKPOINT ...] --shard SHARD [--episodes 3] [--execute 6] [--every 5]
 
-Each policy looks at every recorded frame of the episodes, one decision a frame, alone and on one thread. `always` has
-to speak at each decision; `cached` at every n-th, as the paper's base model does; `adaptive` may speak at each decision
-and is silent where it emits its first action query at once. Give the student trained on pruned reasoning beside one
-trained on all of it to see what pruning buys.
+Each policy decides at every few recorded frames of the episodes, as if it had executed the actions between, alone and on
+one thread. `always` has to speak at each decision; `cached` at every fifth, as the paper's base model does now and then;
+`adaptive` may speak at each decision and is silent where it emits its first action query at once. Give the student
+trained on pruned reasoning beside one trained on all of it to see what pruning buys.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from dualvla_core.models.inference import InferenceConfig, InferencePolicy
 from dualvla_core.shards.dataset import RobotFrame, ShardDataset
 
 
-def episodes_of(shard: Path, model: DualVLA, count: int) -> list[list[RobotFrame]]:
+def episodes_of(shard: Path, model: DualVLA, count: int, execute: int) -> list[list[RobotFrame]]:
     dataset = ShardDataset([shard], model.config.action_chunk)
     frames = (dataset[index] for index in range(len(dataset)))
-    return [list(each) for _, each in islice(groupby(frames, lambda frame: frame.episode), count)]
+    return [list(each)[::execute] for _, each in islice(groupby(frames, lambda frame: frame.episode), count)]
 
 
 def measure(model: DualVLA, config: InferenceConfig, episodes: list[list[RobotFrame]]) -> str:
@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("checkpoints", type=Path, nargs="*")
     parser.add_argument("--shard", type=Path)
     parser.add_argument("--episodes", type=int, default=3)
-    parser.add_argument("--every", type=int, default=20)
+    parser.add_argument("--execute", type=int, default=6, help="frames from one decision to the next")
+    parser.add_argument("--every", type=int, default=5, help="decisions from one reasoning to the next, for `cached`")
     options = parser.parse_args()
     if not options.checkpoints or options.shard is None:
         print("No checkpoint and shard were given, so nothing is measured; train some with `dualvla demo`.")
@@ -66,7 +67,7 @@ def main() -> None:
     print("| policy | reasoning | decisions/s | tokens an episode | decisions with new text |\n|---|---|---|---|---|")
     for checkpoint in options.checkpoints:
         model = DualVLA.from_pretrained(checkpoint)
-        episodes = episodes_of(options.shard, model, options.episodes)
+        episodes = episodes_of(options.shard, model, options.episodes, options.execute)
         for name, config in modes.items():
             print(f"| {checkpoint.name} ({model.policy_type}) | {name} | {measure(model, config, episodes)} |")
 
