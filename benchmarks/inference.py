@@ -2,9 +2,9 @@
 
     python benchmarks/inference.py CHECKPOINT [CHECKPOINT ...] --shard SHARD [--episodes 3] [--execute 6] [--every 5]
 
-Each policy decides at every few recorded frames of the episodes, as if it had executed the actions between, alone and on
-one thread. `always` has to speak at each decision; `cached` at every fifth, as the paper's base model does now and then;
-`adaptive` may speak at each decision and is silent where it emits its first action query at once. Give the student
+Each policy decides at every few recorded frames of the episodes, as if it had executed the actions between, alone and
+on one thread. `always` has to speak at each decision; `cached` at every fifth, as the paper's base model does now and
+then; `adaptive` may speak at each decision and is silent where it emits its first action query at once. Give the student
 trained on pruned reasoning beside one trained on all of it to see what pruning buys.
 """
 
