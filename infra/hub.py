@@ -1,4 +1,4 @@
-"""Datasets by their name on the Hugging Face hub."""
+"""Datasets by their name on the Hugging Face hub, and checkpoints published there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import re
 from pathlib import Path
 
-from dualvla_core.errors import DatasetError
+from dualvla_core.errors import ConfigError, DatasetError
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 
@@ -45,3 +45,25 @@ def fetch_dataset(name: str) -> Path:
             f"There is no folder {name!r} here, and the hub cannot be reached to fetch it "
             f"({type(error).__name__}); connect, or give the folder of a copy."
         ) from error
+
+
+def push_checkpoint(folder: Path, repository: str, card: str, *, private: bool) -> str:
+    """Upload a checkpoint and its model ``card`` to ``owner/name``, which is made if need be; returns its address.
+
+    What only a training needs (its record) stays here. Raises `ConfigError` when the hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi, errors  # noqa: PLC0415
+
+    if not is_hub_name(repository) or "@" in repository:
+        raise ConfigError(f"The repository {repository!r} was given; expected owner/name.")
+    hub = HfApi()
+    try:
+        address = hub.create_repo(repository, private=private, exist_ok=True)
+        hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=["metrics.jsonl", "README.md"])
+        hub.upload_file(repo_id=repository, path_or_fileobj=card.encode(), path_in_repo="README.md")
+    except (OSError, ValueError, errors.HfHubHTTPError) as error:
+        raise ConfigError(
+            f"The hub did not take {repository} ({type(error).__name__}); log in with `hf auth login`, check the name "
+            "and the connection."
+        ) from error
+    return str(address)

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
         default=None,
         description="SimplerEnv's assets, a folder as MS_ASSET_DIR names one, for `make simulator`; unset to download.",
     )
+    serve_token: SecretStr | None = Field(
+        default=None, description="What clients of `dualvla serve` must show; unset = nothing."
+    )
     judge_url: str | None = Field(
         default=None, description="OpenAI-compatible endpoint of all judges, such as http://host/v1."
     )

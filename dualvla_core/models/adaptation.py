@@ -42,8 +42,6 @@ def adapt(backbone: Any, config: ModelConfig) -> None:
     if wanted.language != "full":
         for layer in _layers(language):
             layer.requires_grad_(False)
-    for part in rows:
-        part.old.requires_grad_(wanted.old_vocabulary == "full")
     if wanted.language == "lora":
         _add_adapters(language, wanted, [_ADAPTER])
     elif wanted.language == "experts":
@@ -53,6 +51,9 @@ def adapt(backbone: Any, config: ModelConfig) -> None:
             backbone.get_input_embeddings().embedding_dim, wanted.gate_hidden, wanted.experts
         )
         mix_experts(backbone, _adapted(language), names, wanted.alpha / wanted.rank)
+    backbone.get_input_embeddings().requires_grad_(True)  # last, because peft freezes everything but adapters
+    for part in rows:
+        part.old.requires_grad_(wanted.old_vocabulary == "full")
 
 
 def merge_adapters(backbone: Any, config: ModelConfig) -> ModelConfig:

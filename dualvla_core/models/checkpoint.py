@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils.hub import cached_file
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.models.backbone import build_backbone, load_backbone_config
@@ -22,6 +23,7 @@ from dualvla_core.models.config import ModelConfig
 if TYPE_CHECKING:
     from dualvla_core.models.dualvla import DualVLA
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 FORMAT = 2
 _TINY_ONLY = 1  # an older format, of tiny backbones with flow heads alone
 CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE, BACKBONE_FOLDER = (
@@ -48,6 +50,24 @@ def save(policy: DualVLA, folder: Path) -> None:
     }
     _write(folder / CONFIG_FILE, description)
     _write(folder / STATISTICS_FILE, policy.statistics)
+
+
+def located(source: Path | str) -> Path:
+    """The folder of a checkpoint: ``source`` itself, or that of ``owner/name`` in the hub's cache, fetched if need be.
+
+    Raises `ArtifactError` when there is neither.
+    """
+    if Path(source).is_dir() or isinstance(source, Path):
+        return Path(source)
+    try:
+        files = [cached_file(source, name) for name in (CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE, *_TOKENIZER_FILES)]
+        cached_file(source, CONFIG_FILE, subfolder=BACKBONE_FOLDER)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"There is no folder {source!r} here, and the hub gave no checkpoint of that name "
+            f"({str(error).splitlines()[0]}); correct it, or connect."
+        ) from error
+    return Path(str(files[0])).parent
 
 
 def load(policy: type[DualVLA], folder: Path) -> DualVLA:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dualvla_core.errors import UserError
+from dualvla_core.errors import ArtifactError, UserError
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.models import checkpoint
 from dualvla_core.models.backbone import create_backbone, prepare_backbone
@@ -167,9 +167,35 @@ class DualVLA(nn.Module):
 
         Raises `ObservationError` when a camera or the state is missing.
         """
+        self._known_state(images, state)  # before any time is spent on text
+        reasoning = self.reason(images, instruction) if reason else [""] * len(instruction)
+        noise = torch.stack([self.draw_noise(generator) for _ in images])
+        return PolicyOutput(self.act_after(images, instruction, state, reasoning, noise), reasoning)
+
+    def draw_noise(self, generator: torch.Generator) -> Tensor:
+        """What the flow of one decision starts from: ``[T, A]`` standard normal, on the CPU."""
+        return torch.randn((self.config.action_chunk, self.action_normaliser.size), generator=generator)
+
+    @torch.inference_mode()
+    def act_after(
+        self,
+        images: Tensor,
+        instruction: Sequence[str],
+        state: Tensor | None,
+        reasoning: Sequence[str],
+        noise: Tensor,
+    ) -> Tensor:
+        """Actions ``[B, T, A]`` float32 in raw units, given what was said before them.
+
+        Args:
+            images: as of `act`.
+            instruction: B sentences.
+            state: as of `act`.
+            reasoning: B texts; empty = the policy acts at once.
+            noise: ``[B, T, A]`` of `draw_noise`.
+        """
         known = self._known_state(images, state)
         images = images.to(self.device)
-        reasoning = self.reason(images, instruction) if reason else [""] * len(instruction)
         turns = zip(instruction, reasoning, strict=True)
         samples = [self.prompts.robot_turn(each, images.shape[1], said) for each, said in turns]
         text = text_batch(samples, int(self.tokenizer.pad_token_id)).to(self.device)
@@ -177,23 +203,26 @@ class DualVLA(nn.Module):
         condition = self.action_head.condition(
             self.latents(hidden, text.query_mask), self.visual_features(hidden, text.input_ids), known
         )
-        shape = (self.config.action_chunk, self.action_normaliser.size)
-        noise = torch.stack([torch.randn(shape, generator=generator) for _ in images])
         actions = self.action_head.decide(condition, noise.to(self.device))
-        return PolicyOutput(self.action_normaliser.unnormalise(actions.float().cpu()), reasoning)
+        return self.action_normaliser.unnormalise(actions.float().cpu())
 
     @torch.inference_mode()
-    def reason(self, images: Tensor, instruction: Sequence[str]) -> list[str]:
-        """What the policy says before it acts, decoded greedily until the first action query or the end of the turn."""
+    def reason(self, images: Tensor, instruction: Sequence[str], *, must_speak: bool = False) -> list[str]:
+        """What the policy says before it acts, decoded greedily until the first action query or the end of the turn.
+
+        With ``must_speak`` it cannot begin with either: what a policy costs that has not learnt when to be silent.
+        """
         stops = [self.prompts.queries[0], self.prompts.end]
-        return self.generate(images, instruction, self.config.max_reasoning_tokens, stops)
+        return self.generate(images, instruction, self.config.max_reasoning_tokens, stops, must_speak=must_speak)
 
     @torch.inference_mode()
     def answer(self, images: Tensor, question: Sequence[str], max_tokens: int = 64) -> list[str]:
         """Greedy answers to B visual questions about ``images`` ``[B, C, 3, H, W]`` each."""
         return self.generate(images, question, max_tokens, [self.prompts.end, self.prompts.queries[0]])
 
-    def generate(self, images: Tensor, text: Sequence[str], max_tokens: int, stops: list[int]) -> list[str]:
+    def generate(
+        self, images: Tensor, text: Sequence[str], max_tokens: int, stops: list[int], *, must_speak: bool = False
+    ) -> list[str]:
         """Greedy continuations of B user turns, up to the first of the tokens ``stops`` or ``max_tokens``."""
         openings = [self.prompts.opening(each, images.shape[1]) for each in text]
         length = max(len(opening) for opening in openings)
@@ -208,6 +237,7 @@ class DualVLA(nn.Module):
             max_new_tokens=max_tokens,
             do_sample=False,
             eos_token_id=stops,
+            min_new_tokens=int(must_speak),
             pad_token_id=padding,
         )
         return [self.prompts.decode(row).strip() for row in generated[:, length:].tolist()]
@@ -217,9 +247,19 @@ class DualVLA(nn.Module):
         checkpoint.save(self, folder)
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> DualVLA:
-        """Read what `save_pretrained` wrote. Raises `ArtifactError` when a file is missing, statistics above all."""
-        return checkpoint.load(cls, folder)
+    def from_pretrained(cls, source: Path | str, *, embodiment: str | None = None) -> DualVLA:
+        """Read what `save_pretrained` wrote: a folder, or ``owner/name`` on the hub.
+
+        Raises `ArtifactError` when a file is missing, statistics above all, or the policy drives another robot than
+        ``embodiment``.
+        """
+        loaded = checkpoint.load(cls, checkpoint.located(source))
+        if embodiment is not None and embodiment != loaded.embodiment:
+            raise ArtifactError(
+                f"The checkpoint {str(source)!r} drives {loaded.embodiment!r}, not {embodiment!r}; its normalisation "
+                "would send wrong actions, so use a policy of the same robot."
+            )
+        return loaded
 
     def _known_state(self, images: Tensor, state: Tensor | None) -> Tensor | None:
         """The normalised state ``[B, S]`` on the device, or None for a policy without."""

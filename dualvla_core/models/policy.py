@@ -28,7 +28,7 @@ class ModelPolicy:
 
     def act(self, observation: PolicyObservation, instruction: str) -> Decision:
         """See `Policy.act`; simulators name cameras by the last part of the dataset's names."""
-        pixels = [self._image(camera, observation) for camera in self.model.cameras]
+        pixels = [camera_image(observation, camera) for camera in self.model.cameras]
         images = image_tensor(pixels, self.model.config.image_size)
         state = observation["state"]
         output = self.model.act(
@@ -49,12 +49,17 @@ class ModelPolicy:
             torch.stack([image_tensor(list(each), size) for each in images]), questions, max_tokens
         )
 
-    def _image(self, camera: str, observation: PolicyObservation) -> NDArray[np.uint8]:
-        images = observation["images"]
-        for name in (camera, camera.rpartition(".")[2]):
-            if name in images:
-                return images[name]
-        raise PolicyError(f"The policy was trained with the camera {camera!r}, the observation has {sorted(images)}.")
+
+def camera_image(observation: PolicyObservation, camera: str) -> NDArray[np.uint8]:
+    """The image ``[H, W, 3]`` of a camera, by its name in the dataset or the last part of it.
+
+    Raises `PolicyError` when there is none.
+    """
+    images = observation["images"]
+    for name in (camera, camera.rpartition(".")[2]):
+        if name in images:
+            return images[name]
+    raise PolicyError(f"The policy was trained with the camera {camera!r}, the observation has {sorted(images)}.")
 
 
 def load_policy(folder: str) -> ModelPolicy:

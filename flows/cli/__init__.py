@@ -11,11 +11,13 @@ from dualvla_core.errors import UserError
 from flows.cli import (
     artifacts,
     benchmarks,
+    checkpoint,
     compare,
     config,
     deploy,
     doctor,
     episodes,
+    estimate,
     events,
     experiment,
     export,
@@ -25,6 +27,7 @@ from flows.cli import (
     results,
     run,
     runs,
+    serve,
     server,
 )
 
@@ -40,11 +43,14 @@ inspect.register(app)
 export.register(app)
 deploy.register(app)
 server.register(app)
+serve.register(app)
 compare.register(app)
 experiment.register(app)
 results.register(app)
 doctor.register(app)
+estimate.register(app)
 app.add_typer(artifacts.app, name="artifacts")
+app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(config.app, name="config")
 app.add_typer(judge.app, name="judge")
 app.add_typer(kb.app, name="kb")

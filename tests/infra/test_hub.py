@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
-from dualvla_core.errors import DatasetError
-from infra.hub import fetch_dataset, is_hub_name
+from dualvla_core.errors import ConfigError, DatasetError
+from infra.hub import fetch_dataset, is_hub_name, push_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,59 @@ def test_refusals_are_one_sentence(failure: Exception, sentence: str, monkeypatc
     fetch_dataset.cache_clear()
     with pytest.raises(DatasetError, match=sentence):
         fetch_dataset("owner/set@v9")
+
+
+class LocalHub:
+    """The calls of HfApi that publishing makes, into a folder."""
+
+    root: Path
+    refuses: Exception | None = None
+
+    def create_repo(self, repository: str, *, private: bool, exist_ok: bool) -> str:
+        if self.refuses is not None:
+            raise self.refuses
+        (self.root / repository).mkdir(parents=True, exist_ok=exist_ok)
+        (self.root / "private").write_text(str(private))
+        return f"https://hub.invalid/{repository}"
+
+    def upload_folder(self, *, repo_id: str, folder_path: Path, ignore_patterns: list[str]) -> None:
+        shutil.copytree(
+            folder_path, self.root / repo_id, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*ignore_patterns)
+        )
+
+    def upload_file(self, *, repo_id: str, path_or_fileobj: bytes, path_in_repo: str) -> None:
+        (self.root / repo_id / path_in_repo).write_bytes(path_or_fileobj)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[LocalHub]:
+    fake = type("Fake", (LocalHub,), {"root": tmp_path / "hub"})
+    fake.root.mkdir()
+    monkeypatch.setattr(huggingface_hub, "HfApi", fake)
+    return fake
+
+
+def test_a_checkpoint_is_published_with_its_card(hub: type[LocalHub], tmp_path: Path) -> None:
+    (tmp_path / "saved" / "backbone").mkdir(parents=True)
+    for name in ("config.json", "backbone/config.json", "metrics.jsonl", "README.md"):
+        (tmp_path / "saved" / name).write_text("{}")
+    assert (
+        push_checkpoint(tmp_path / "saved", "owner/policy", "# Card", private=True)
+        == "https://hub.invalid/owner/policy"
+    )
+    pushed = hub.root / "owner/policy"
+    assert {str(path.relative_to(pushed)) for path in pushed.rglob("*") if path.is_file()} == {
+        "config.json",
+        "backbone/config.json",
+        "README.md",
+    }
+    assert (pushed / "README.md").read_text() == "# Card"
+    assert (hub.root / "private").read_text() == "True"
+
+
+def test_what_the_hub_refuses_is_one_sentence(hub: type[LocalHub], tmp_path: Path) -> None:
+    hub.refuses = ConnectionError("x")
+    with pytest.raises(ConfigError, match="did not take owner/policy"):
+        push_checkpoint(tmp_path, "owner/policy", "", private=False)
+    with pytest.raises(ConfigError, match="expected owner/name"):
+        push_checkpoint(tmp_path, "policy", "", private=False)

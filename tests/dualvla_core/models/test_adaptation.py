@@ -172,7 +172,7 @@ def test_the_table_counts_every_parameter_once(adapted: Callable[..., DualVLA]) 
         assert sum(row.parameters for row in table.values()) == sum(each.numel() for each in parameters)
         trainable = sum(each.numel() for each in parameters if each.requires_grad)
         assert sum(row.trainable for row in table.values()) == trainable
-        assert table["vocabulary"].parameters == 16 * len(policy.tokenizer)
+        assert table["vocabulary"].parameters == table["vocabulary"].trainable == 16 * len(policy.tokenizer)
         assert table["language"].trainable == (table["language"].parameters if mode == "full" else 0)
         assert table["vision"].trainable == (0 if mode in {"frozen", "lora"} else table["vision"].parameters)
         # rank 2 on q, o: 2 (16 + 16), k, v: 2 (16 + 8), up, down: 2 (16 + 32), of two layers

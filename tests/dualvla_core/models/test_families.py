@@ -107,6 +107,15 @@ class TestPretrained:
         assert (policy.backbone.get_input_embeddings().new != new).all(1).sum() == 3
         assert len(new) == 3
 
+    @pytest.mark.parametrize("language", ["frozen", "lora", "experts"])
+    def test_new_tokens_train_beside_adapters_too(
+        self, policy: DualVLA, name: str, language: str, statistics: dict[str, Any]
+    ) -> None:
+        source = policy.config.backbone.source
+        table = make_policy(family_config(name, source, language=language, rank=2), statistics).backbone
+        for rows in (table.get_input_embeddings(), table.get_output_embeddings().rows):
+            assert (rows.new.requires_grad, rows.old.requires_grad) == (True, False)
+
     def test_it_keeps_the_published_weights(self, policy: DualVLA, name: str, statistics: dict[str, Any]) -> None:
         published = make_policy(family_config(name), statistics).backbone.state_dict()
         for key, weight in policy.backbone.state_dict().items():

@@ -1,0 +1,1 @@
+"""Serves a policy to robots over the network."""
