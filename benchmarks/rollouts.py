@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.evaluation.policy import Decision, PolicyObservation
 from dualvla_core.simulation.suites import SUITES
-from infra.harness.job import PolicySpec
+from infra.harness.job import Crew, PolicySpec
 from infra.harness.supervisor import run_rollouts
 
 TASKS = {"metaworld": "door-open", "simpler_env": "widowx_stack_cube"}
@@ -85,7 +85,7 @@ def harness(config: RolloutConfig, processes: int) -> tuple[float, float]:
             output,
             timings,
             work=Path(scratch) / "work",
-            processes=processes,
+            crew=Crew(players=processes),
             progress=lambda done, _: told.append((time.monotonic(), done)),
         )
     (first_time, first), (last_time, last) = next(each for each in told if each[1]), told[-1]

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(
 SMALL = {
     "record.tasks": "[widowx_stack_cube]",
     "record.episodes_per_task": "3",
+    "learning.model.max_text_tokens": "256",
     "record.first_seed": "1002",
     "record.max_steps": "60",
     "dataset.held_out_fraction": "0.5",
@@ -29,6 +30,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 def test_policies_trained_on_generated_demonstrations_play_the_benchmarks_episodes(
     command_line: Callable[..., CommandLine], simpler_env: None, tmp_path: Path
 ) -> None:
