@@ -84,9 +84,10 @@ def run_rollouts(
         ArtifactError: when ``work`` belongs to another configuration or policy.
     """
     recording = Recording(work.resolve(), config, policy)
-    for episode in kept.load():
-        recording.restore(unpack(episode))
-    saved = recording.finished()
+    saved: set[Episode] = set()
+    for found in map(unpack, kept.load()):
+        recording.restore(found)
+        saved.add((found.task, config.first_seed + found.number))
     for _ in range(crew.rounds):
         if not recording.unfinished():
             break

@@ -10,7 +10,7 @@ import numpy as np
 from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.evaluation.protocol import read_protocol
 from dualvla_core.evaluation.trajectory import read_trajectories
-from infra.harness.job import PolicySpec
+from infra.harness.job import Crew, PolicySpec
 from infra.harness.supervisor import run_rollouts
 
 MakeSpec = Callable[..., PolicySpec]
@@ -32,7 +32,7 @@ def test_episodes_of_the_benchmark_are_played_to_their_last_step(
     output = tmp_path / "output"
     output.mkdir()
     random = spec("RandomPolicy", chunk=3, size=7, scale=0.03)
-    summary = run_rollouts(config, random, output, tmp_path, work=tmp_path / "work", processes=1)
+    summary = run_rollouts(config, random, output, tmp_path, work=tmp_path / "work", crew=Crew(players=1))
     assert (summary["episodes"], summary["success_rate"]) == (2, 0)
     protocol = read_protocol(output)
     assert (protocol.success_mode, protocol.max_steps) == ("final", 7)
