@@ -44,6 +44,7 @@ class TrainingData(Params):
     shards: tuple[ArtifactRef, ...] = Field(description="Robot shards, pruned or not.")
     collection: ArtifactRef = Field(description="Which episodes are for training.")
     multimodal: ArtifactRef | None = Field(default=None, description="The multimodal shard.")
+    teacher_cache: ArtifactRef | None = Field(default=None, description="What the student's teachers said about it.")
 
 
 @dataclass
@@ -73,6 +74,7 @@ def training_work(
         "shards": data.shards,
         "collection": data.collection,
         **({} if data.multimodal is None else {"multimodal": data.multimodal}),
+        **({} if data.teacher_cache is None else {"teacher_cache": data.teacher_cache}),
         **others,
     }
     configs = {"training": training, "model": model, "distillation": distillation}

@@ -23,6 +23,7 @@ from dualvla_core.training.config import TrainingConfig, TrainingExecution
 from dualvla_core.training.errors import TrainingError
 from infra.manifest import ArtifactRef, Manifest
 from infra.worker_process import WorkerCrashedError
+from tasks.cache_teacher_outputs import cache_teacher_outputs
 from tasks.distill_student import distill_student
 from tasks.stage import Job, RunContext, Work, commit_once, open_artifacts, stage
 from tasks.train_generalist import train_generalist
@@ -179,6 +180,23 @@ def test_what_a_worker_says_is_wrong_is_raised_here(tmp_path: Path) -> None:
     ) as caught:
         setting.specialist(SHARED.model_copy(update={"robot_batch": 18, "zero_stage": 0}), TrainingExecution())
     assert "Traceback" not in str(caught.value)
+
+
+def test_students_of_other_steps_share_cached_teachers_and_those_of_another_temperature_do_not(
+    setting: Setting,
+) -> None:
+    teacher = setting.statistics  # any artifact will do for a key
+
+    def key(training: TrainingConfig, **distillation: Any) -> str:
+        told = DistillationConfig(teachers="cached", **distillation)
+        work = cache_teacher_outputs.declare(setting.run, training, told, setting.data, teacher, teacher)
+        return cache_teacher_outputs.request(work).key
+
+    shared = key(SHARED)
+    assert key(SHARED.model_copy(update={"steps": 9, "robot_batch": 2, "learning_rate": 0.1}), weight=0.5) == shared
+    others = [key(SHARED.model_copy(update={"augmentation": None})), key(SHARED, temperature=1.0)]
+    others += [key(SHARED.model_copy(update={"multimodal_every": 0})), key(SHARED, action_teacher=False)]
+    assert len({shared, *others}) == 5
 
 
 @pytest.mark.slow
