@@ -165,7 +165,7 @@ def test_a_killed_worker_is_told_and_the_next_run_goes_on_to_the_same_bytes(
     assert workers(tmp_path) == []
     furthest, before = setting.unfinished(LONG)
     assert (furthest % 10, before) == (0, furthest - 10)
-    manifest, _ = setting.specialist(LONG, TrainingExecution(processes=2))  # it keeps the one process it began with
+    manifest, _ = setting.specialist(LONG, TrainingExecution())
     measured = open_artifacts(setting.run).run_record(manifest)["provenance"]
     assert (measured["continued_from_step"], measured["processes"]) == (furthest, 1)
     expected = in_this_process(LONG)
@@ -228,6 +228,26 @@ def test_two_processes_killed_and_continued_end_with_the_same_bytes(
     expected, _ = whole.specialist(config, execution)
     assert setting.file(continued, "model.safetensors") == whole.file(expected, "model.safetensors")
     assert setting.file(continued, "metrics.jsonl") == whole.file(expected, "metrics.jsonl")
+
+
+@pytest.mark.parametrize("zero_stage", [2, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (0, 1, 3))])
+def test_two_processes_killed_are_continued_by_one(
+    setting: Setting,
+    in_this_process: Callable[[TrainingConfig], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    zero_stage: int,
+) -> None:
+    config = LONG.model_copy(update={"zero_stage": zero_stage, "steps": 30})
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.stage.stage_progress", lambda *_: killing(tmp_path, 15))
+        with pytest.raises(WorkerCrashedError):
+            setting.specialist(config, TrainingExecution(processes=2, checkpoint_every=5))
+    manifest, _ = setting.specialist(config, TrainingExecution())
+    measured = open_artifacts(setting.run).run_record(manifest)["provenance"]
+    assert (measured["continued_from_step"] >= 10, measured["processes"]) == (True, 1)
+    expected = (in_this_process(config) / "metrics.jsonl").read_text().splitlines()
+    assert setting.losses(manifest) == pytest.approx([json.loads(line)["loss"] for line in expected], rel=1e-6)
 
 
 @pytest.mark.slow
