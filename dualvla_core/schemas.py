@@ -196,6 +196,25 @@ _MOMENTS = pa.struct(
         pa.field("maximum", pa.list_(pa.float64()), False),
     ]
 )
+RECORDED_VELOCITIES = pa.schema(
+    [
+        pa.field("noise", pa.list_(pa.float32()), False),  # draws x action chunk x action dimensions
+        pa.field("time", pa.list_(pa.float32()), False),  # one per draw, in [0, 1]
+        pa.field("velocity", pa.list_(pa.float32()), False),  # as noise
+    ]
+)
+"""An action teacher's answer about each training frame, in the order of shards and frames."""
+
+RECORDED_TOKENS = pa.schema(
+    [
+        pa.field("ids", pa.list_(pa.int32()), False),  # supervised tokens x kept tokens
+        pa.field("mass", pa.list_(pa.float32()), False),  # as ids; 1 per supervised token
+        pa.field("negative_entropy", pa.list_(pa.float32()), False),  # one per supervised token, nats
+        pa.field("sampled_mass", pa.float32(), False),  # mean share of the mass that sampled tokens stand for
+    ]
+)
+"""A reasoning teacher's answer about each training question, in their order."""
+
 MOMENTS = pa.schema(
     [pa.field("episode", pa.string(), False), pa.field("action", _MOMENTS), pa.field("state", _MOMENTS)]
 )

@@ -21,6 +21,7 @@ from flows.demonstrations import first
 from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.build_shards import build_shards
+from tasks.cache_teacher_outputs import cache_teacher_outputs
 from tasks.distill_student import distill_student
 from tasks.measure_policy import measure_open_loop
 from tasks.progress import tell
@@ -36,6 +37,7 @@ from tasks.training_job import TrainingData
 STAGES = (
     train_specialist,
     train_generalist,
+    cache_teacher_outputs,
     distill_student,
     run_rollouts,
     measure_open_loop,
@@ -93,7 +95,12 @@ class Trainer:
         """The generalist, distilled on pruned data from both teachers."""
         teachers = (generalist, specialist, generalist)  # where it starts, who teaches actions, who teaches reasoning
         wanted, execution = self._mixed(self.config.learning.student), self.config.execution.training
-        return distill_student.submit(label, self.run, wanted, how, pruned, *teachers, execution)
+        taught: TrainingData | Missing = pruned
+        if how.teachers == "cached":
+            asked = (wanted, how, pruned, specialist, generalist)
+            cached = collected([cache_teacher_outputs.submit("both teachers", self.run, *asked)])
+            taught = cached if isinstance(cached, Missing) else pruned.model_copy(update={"teacher_cache": cached[0]})
+        return distill_student.submit(label, self.run, wanted, how, taught, *teachers, execution)
 
     def _mixed(self, training: TrainingConfig) -> TrainingConfig:
         """Robot steps only, where there are no visual questions."""

@@ -28,7 +28,7 @@ class Checkpoint(Params):
     """A complete checkpoint."""
 
     step: int = Field(description="Steps done.")
-    processes: int = Field(description="How many processes wrote it, and must read it.")
+    processes: int = Field(description="How many processes wrote it.")
     files: dict[str, str] = Field(description="Digest of each file by relative path.")
 
 

@@ -44,6 +44,7 @@ class TrainingData(Params):
     shards: tuple[ArtifactRef, ...] = Field(description="Robot shards, pruned or not.")
     collection: ArtifactRef = Field(description="Which episodes are for training.")
     multimodal: ArtifactRef | None = Field(default=None, description="The multimodal shard.")
+    teacher_cache: ArtifactRef | None = Field(default=None, description="What the student's teachers said about it.")
 
 
 @dataclass
@@ -73,6 +74,7 @@ def training_work(
         "shards": data.shards,
         "collection": data.collection,
         **({} if data.multimodal is None else {"multimodal": data.multimodal}),
+        **({} if data.teacher_cache is None else {"teacher_cache": data.teacher_cache}),
         **others,
     }
     configs = {"training": training, "model": model, "distillation": distillation}
@@ -106,16 +108,14 @@ def run_training(
 ) -> Summary:
     """Train ``plan`` into ``job.output`` with torchrun, from the furthest checkpoint of the key where there is one.
 
-    A continued training keeps the number of processes it began with, since ZeRO's state is cut by it. ``measured``
-    receives speed and processes: what belongs to the run and not to its result.
+    It may go on with another number of processes than it began with; only with the same is the result the same bytes.
+    ``measured`` receives speed and processes: what belongs to the run and not to its result.
 
     Raises `TrainingError` for what a worker says is wrong, `WorkerCrashedError` with the end of the log when one dies.
     """
     scratch = job.store.cache / "training" / job.key / job.attempt
     scratch.mkdir(parents=True, exist_ok=True)
     begun = next(complete_checkpoints(job.store.objects, job.key), None)
-    if begun is not None:
-        execution = execution.model_copy(update={"processes": begun[1].processes})
     description = TrainingJob(
         plan=plan,
         execution=execution,

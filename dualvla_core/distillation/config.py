@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import Field
 
+from dualvla_core.models.config import AugmentationConfig
 from dualvla_core.params import Params
+
+
+class TeacherCacheConfig(Params):
+    """What is kept of teachers that are asked once, before the student trains."""
+
+    tokens: int = Field(48, ge=0, description="Likeliest tokens kept with their probabilities (0 = all is sampled).")
+    samples: int = Field(16, ge=1, description="Draws among all other tokens, which share the mass that is left.")
+    draws: int = Field(4, ge=1, description="Noise draws of a frame at which the velocity is kept.")
+    seed: int = Field(0, ge=0, description="Of augmentation, noise and sampled tokens, which a cache fixes.")
 
 
 class DistillationConfig(Params):
@@ -20,3 +32,16 @@ class DistillationConfig(Params):
     reasoning_teacher: bool = Field(
         True, description="Whether multimodal batches are distilled (the ablation leaves them out)."
     )
+    teachers: Literal["online", "cached"] = Field(
+        "online",
+        description="online = asked about every batch; cached = once about every sample, before the student trains.",
+    )
+    cache: TeacherCacheConfig = Field(TeacherCacheConfig(), description="What is kept of cached teachers.")
+
+    def cache_terms(self, augmentation: AugmentationConfig | None) -> dict[str, Any]:
+        """What cached teachers depend on besides themselves and the data: it must be the same when they are used."""
+        return {
+            "temperature": self.temperature,
+            "cache": self.cache.model_dump(mode="json"),
+            "augmentation": None if augmentation is None else augmentation.model_dump(mode="json"),
+        }

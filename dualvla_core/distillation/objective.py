@@ -22,6 +22,7 @@ from dualvla_core.distillation.losses import (
     draw_flow_noise,
 )
 from dualvla_core.distillation.ranks import ALONE, Ranks
+from dualvla_core.distillation.recorded import Choice, TaughtMultimodalBatch, TaughtRobotBatch
 from dualvla_core.distillation.text_loss import DenseTargets, TextTargets, text_loss
 from dualvla_core.models.batches import MultimodalBatch, RobotBatch, TextBatch
 from dualvla_core.models.prompts import IGNORED
@@ -62,7 +63,10 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Teachers:
-    """The frozen teachers of the student; None leaves a domain without distillation (the paper's ablation)."""
+    """The frozen teachers of the student; None leaves a domain without distillation (the paper's ablation).
+
+    Batches that bring what a teacher said (`TaughtRobotBatch`, `TaughtMultimodalBatch`) need none.
+    """
 
     config: DistillationConfig
     action: Policy | None
@@ -95,30 +99,43 @@ class Objective:
         return self._multimodal(student, batch)
 
     def _robot(self, student: Policy, batch: RobotBatch, generator: torch.Generator) -> Step:
-        actions = self._action_terms(batch, generator)
+        recorded = self._recorded(batch, generator)
+        actions = self._action_terms(batch, generator, recorded)
         hidden = student.encode(batch.images, batch.input_ids, batch.attention_mask)
         text, language, _ = self._text(student, hidden, batch.labels)
         predicted = _actions(student, hidden, batch, batch, actions)
         imitation = actions.loss(predicted)
         losses, terms = [text, imitation], {"language": language, actions.name: imitation}
-        if self.teachers is not None and self.teachers.action is not None:
-            teacher, config = self.teachers.action, self.teachers.config
-            with torch.no_grad():
-                seen = teacher.encode(batch.images, batch.plain.input_ids, batch.plain.attention_mask)
-                wanted = _actions(teacher, seen, batch, batch.plain, actions)
+        wanted = self._taught(batch, actions) if recorded is None else recorded.velocity
+        if self.teachers is not None and wanted is not None:
+            config = self.teachers.config
             distance = actions.distance(wanted, predicted, config.temperature)
             losses.append(Mean(config.weight * distance.total, distance.count))
             terms["action_distillation"] = distance
         return self._sum(losses, terms)
 
+    def _taught(self, batch: RobotBatch, actions: ActionTerms) -> Tensor | None:
+        """What the action teacher predicts; None without one."""
+        if self.teachers is None or self.teachers.action is None:
+            return None
+        return plain_actions(self.teachers.action, batch, actions)
+
+    def _recorded(self, batch: RobotBatch, generator: torch.Generator) -> Choice | None:
+        """Of the draws a teacher was recorded at, those that ``generator`` picks; None for a batch without any."""
+        if not isinstance(batch, TaughtRobotBatch):
+            return None
+        samples, recorded = batch.time.shape
+        every = torch.randint(recorded, (self.flow_draws, samples * self.ranks.size), generator=generator)
+        return batch.chosen(every[:, self.ranks.rank :: self.ranks.size].to(batch.time.device))
+
     def _multimodal(self, student: Policy, batch: MultimodalBatch) -> Step:
         hidden = student.encode(batch.images, batch.input_ids, batch.attention_mask)
         teacher = None if self.teachers is None else self.teachers.reasoning
-        targets = None
-        if teacher is not None:
-            with torch.no_grad():
-                seen = teacher.encode(batch.images, batch.input_ids, batch.attention_mask)
-                targets = DenseTargets(seen[:, :-1][batch.labels[:, 1:] != IGNORED], teacher.text_rows)
+        targets: TextTargets | None = None
+        if isinstance(batch, TaughtMultimodalBatch):
+            targets = batch.targets
+        elif teacher is not None:
+            targets = supervised_targets(teacher, batch)
         text, language, distillation = self._text(student, hidden, batch.labels, targets)
         terms = {"language": language}
         if targets is not None:
@@ -137,11 +154,11 @@ class Objective:
         count = supervised.sum().float()
         return Mean(loss.total, count), Mean(loss.language, count), Mean(loss.distillation, count)
 
-    def _action_terms(self, batch: RobotBatch, generator: torch.Generator) -> ActionTerms:
+    def _action_terms(self, batch: RobotBatch, generator: torch.Generator, recorded: Choice | None) -> ActionTerms:
         if self.action_head == "discrete":
             return BinTerms(batch.actions, batch.is_padding)
         draws = self.flow_draws
-        drawn = self._flow_noise(batch.actions, generator)
+        drawn = self._flow_noise(batch.actions, generator) if recorded is None else recorded.flow
         return FlowTerms(batch.actions.repeat(draws, 1, 1), batch.is_padding.repeat(draws, 1), drawn)
 
     def _flow_noise(self, actions: Tensor, generator: torch.Generator) -> FlowNoise:
@@ -160,6 +177,20 @@ class Objective:
         loss = torch.stack(values[: len(losses)]).sum()
         told = {name: value.detach() for name, value in zip(terms, values[len(losses) :], strict=True)}
         return Step(loss, {"loss": loss.detach(), **told})
+
+
+@torch.no_grad()
+def supervised_targets(teacher: Policy, batch: MultimodalBatch) -> DenseTargets:
+    """What a teacher says at the supervised tokens of a batch."""
+    seen = teacher.encode(batch.images, batch.input_ids, batch.attention_mask)
+    return DenseTargets(seen[:, :-1][batch.labels[:, 1:] != IGNORED], teacher.text_rows)
+
+
+@torch.no_grad()
+def plain_actions(teacher: Policy, batch: RobotBatch, terms: ActionTerms) -> Tensor:
+    """What a teacher predicts that is given no reasoning (DualVLA Eq. 5)."""
+    seen = teacher.encode(batch.images, batch.plain.input_ids, batch.plain.attention_mask)
+    return _actions(teacher, seen, batch, batch.plain, terms)
 
 
 def _actions(

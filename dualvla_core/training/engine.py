@@ -5,10 +5,13 @@ The only module that knows DeepSpeed. On the CPU it communicates through gloo an
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
+import io
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,7 +115,7 @@ class Engine:
         if self._zero == 3:
             for rows in self._module.student.text_rows:  # the text's loss reads them outside the layer they are of
                 _deepspeed().zero.register_external_parameter(self._module, rows)
-        self._device = group.device
+        self._group, self._device = group, group.device
 
     def compute(self, batch: Batch, generator: torch.Generator) -> Step:
         """Loss and terms of this process's share of a batch."""
@@ -141,14 +144,31 @@ class Engine:
         """Write weights and optimizer state into ``folder``; every process writes its part."""
         self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
 
-    def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote with the same number of processes and ZeRO stage.
+    def load(self, folder: Path, scratch: Path) -> None:
+        """Continue from what `save` wrote with the same ZeRO stage, by any number of processes.
 
-        Raises `TrainingError` when there is nothing.
+        What another number of them wrote is turned into a universal checkpoint under ``scratch`` first: the numbers are
+        the same, but the order in which later sums are formed is not. Raises `TrainingError` when there is nothing.
         """
         if not (folder / _TAG).is_dir():
             raise TrainingError(f"There is no checkpoint in {folder}; delete that folder to train from the start.")
-        self._engine.load_checkpoint(str(folder), tag=_TAG)
+        parts = len(list((folder / _TAG).glob("*_optim_states.pt")))
+        if parts in (0, self._group.size):  # ZeRO 0 has none
+            self._engine.load_checkpoint(str(folder), tag=_TAG)
+            return
+        universal = scratch / "universal"
+        if self._group.rank == 0:
+            _make_universal(folder / _TAG, universal / _TAG)
+        self._group.barrier()
+        # told to the engine late, because only now it is known whether it is needed
+        self._engine._config.load_universal_checkpoint = True
+        try:
+            self._engine.load_checkpoint(str(universal), tag=_TAG)
+        finally:
+            self._engine._config.load_universal_checkpoint = False
+        self._group.barrier()
+        if self._group.rank == 0:
+            shutil.rmtree(universal)
 
     @contextlib.contextmanager
     def gathered(self) -> Iterator[None]:
@@ -164,6 +184,23 @@ class Engine:
 def _deepspeed() -> Any:
     """The library: imported late because it takes seconds and reads DS_ACCELERATOR then; it carries no types."""
     return importlib.import_module("deepspeed")
+
+
+def _make_universal(checkpoint: Path, output: Path) -> None:
+    """Convert a checkpoint of ZeRO 1 to 3 to one that any number of processes can load."""
+    output.mkdir(parents=True)
+    converter = importlib.import_module("deepspeed.checkpoint.ds_to_universal")
+    options = argparse.Namespace(
+        input_folder=str(checkpoint),
+        output_folder=str(output),
+        num_extract_workers=1,
+        num_merge_workers=1,
+        keep_temp_folder=False,
+        strict=True,
+        inject_missing_state=True,  # what it wants to know concerns tensor parallelism, which there is none of
+    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        converter.main(options)
 
 
 def _start_deepspeed() -> None:

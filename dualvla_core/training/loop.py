@@ -122,7 +122,7 @@ class Loop:
         if found is None:
             return 0
         step, folder = found
-        self.engine.load(folder)
+        self.engine.load(folder, self.checkpoints.scratch)
         if self.group.rank == 0:
             self.metrics.load(folder)
         return step

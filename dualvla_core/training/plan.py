@@ -23,6 +23,7 @@ class TrainingInputs(Params):
     initial: Path | None = Field(None, description="The policy to start from; none = a fresh one.")
     action_teacher: Path | None = Field(None, description="The specialist that teaches a student.")
     reasoning_teacher: Path | None = Field(None, description="The generalist that teaches a student.")
+    teacher_cache: Path | None = Field(None, description="What both said beforehand, where teachers are cached.")
 
 
 class TrainingPlan(Params):

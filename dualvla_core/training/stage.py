@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from dualvla_core.training.loop import Loop, StepListener
 from dualvla_core.training.metrics import Metrics
 from dualvla_core.training.plan import TrainingInputs, TrainingPlan
 from dualvla_core.training.schedule import Domain, derived_seed
+from dualvla_core.training.teacher_cache import Recorder, taught_sources
 
 _INITIAL_WEIGHTS = 3  # purpose of a seed; the loop's are 0 to 2
 
@@ -42,7 +43,7 @@ def train_policy(
     `UserError` subclasses for inputs that do not fit each other, and `TrainingError` when the loss breaks.
     """
     student = initial_policy(plan)
-    sources = training_sources(plan, student)
+    sources = student_sources(plan, student)
     student.to(group.device).train()
     if plan.training.freeze_action_head:
         student.action_head.requires_grad_(False)
@@ -109,6 +110,47 @@ def training_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Sourc
     return sources
 
 
+def student_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Source[Any]]:
+    """`training_sources`, with what cached teachers said about each sample where the plan has such."""
+    sources, config = training_sources(plan, student), plan.distillation
+    if config is None or config.teachers == "online":
+        return sources
+    if plan.inputs.teacher_cache is None:
+        raise ConfigError("The teachers are to be cached, but no cache was given; make one, or set teachers to online.")
+    padding = int(student.tokenizer.pad_token_id)
+    return taught_sources(sources, plan.inputs.teacher_cache, config, plan.training.augmentation, padding)
+
+
+def cache_teachers(
+    plan: TrainingPlan, output: Path, device: torch.device, progress: Callable[[int, int], None]
+) -> Summary:
+    """Ask the teachers of ``plan`` about all of its training samples, once, and write their answers into ``output``.
+
+    Raises `ConfigError` where the distillation has no teacher at all.
+    """
+    config, inputs = plan.distillation, plan.inputs
+    assert config is not None
+    asked: dict[Domain, Path | None] = {"robot": inputs.action_teacher if config.action_teacher else None}
+    if plan.training.multimodal_every and config.reasoning_teacher:
+        asked["multimodal"] = inputs.reasoning_teacher
+    teachers = {
+        domain: teacher
+        for domain, folder in asked.items()
+        if (teacher := _frozen(folder, device, torch.float32)) is not None
+    }
+    if not teachers:
+        raise ConfigError("The distillation leaves out both teachers, so there is nothing to cache; keep one of them.")
+    if "robot" in teachers and teachers["robot"].config.action_head != "flow":
+        head = teachers["robot"].config.action_head
+        raise ConfigError(
+            f"The action teacher's head is {head!r}, but only 'flow' can be cached; set teachers to online."
+        )
+    sources = {domain: training_sources(plan, teacher)[domain] for domain, teacher in teachers.items()}
+    padding = int(next(iter(teachers.values())).tokenizer.pad_token_id)
+    recorder = Recorder(config, plan.training.augmentation, padding, device, progress)
+    return recorder.write(sources, teachers, output)
+
+
 def _texts(inputs: TrainingInputs) -> Iterator[str]:
     yield from robot_texts(inputs.shards, inputs.collection)
     if inputs.multimodal is not None:
@@ -126,6 +168,8 @@ def _teachers(plan: TrainingPlan, student: DualVLA, device: torch.device) -> Tea
         check_action_teacher(action, student)
     if reasoning is not None:
         check_reasoning_teacher(reasoning, student)
+    if config.teachers == "cached":  # they were looked at above, and are let go
+        return Teachers(config, None, None)
     return Teachers(config, action, reasoning)
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
+def test_from_nothing_to_a_score_and_a_changed_distillation_distils_again(
     command_line: Callable[..., CommandLine], tmp_path: Path
 ) -> None:
     command = command_line(tmp_path / "home")
@@ -41,9 +41,11 @@ def test_from_nothing_to_a_score_and_a_changed_weight_distils_again(
         assert policy["checkpoint"] in (page.parent / "cards" / f"{policy['name']}.md").read_text()
     assert page.read_text().count("<video") == 3
     assert command("run", "--preset", "minimal").executed == {}
-    changed = command("run", "--preset", "minimal", "--set", "learning.distillation.weight=0.5")
+    cached = "learning.distillation={weight: 0.5, teachers: cached}"
+    changed = command("run", "--preset", "minimal", "--set", cached)
     assert changed.returncode == 0, changed.stderr
     assert changed.executed == {
+        "cache_teacher_outputs": 1,
         "distill_student": 1,
         "run_rollouts": 1,
         "score_trajectories": 1,

@@ -23,6 +23,7 @@ from dualvla_core.training.config import TrainingConfig, TrainingExecution
 from dualvla_core.training.errors import TrainingError
 from infra.manifest import ArtifactRef, Manifest
 from infra.worker_process import WorkerCrashedError
+from tasks.cache_teacher_outputs import cache_teacher_outputs
 from tasks.distill_student import distill_student
 from tasks.stage import Job, RunContext, Work, commit_once, open_artifacts, stage
 from tasks.train_generalist import train_generalist
@@ -164,7 +165,7 @@ def test_a_killed_worker_is_told_and_the_next_run_goes_on_to_the_same_bytes(
     assert workers(tmp_path) == []
     furthest, before = setting.unfinished(LONG)
     assert (furthest % 10, before) == (0, furthest - 10)
-    manifest, _ = setting.specialist(LONG, TrainingExecution(processes=2))  # it keeps the one process it began with
+    manifest, _ = setting.specialist(LONG, TrainingExecution())
     measured = open_artifacts(setting.run).run_record(manifest)["provenance"]
     assert (measured["continued_from_step"], measured["processes"]) == (furthest, 1)
     expected = in_this_process(LONG)
@@ -179,6 +180,23 @@ def test_what_a_worker_says_is_wrong_is_raised_here(tmp_path: Path) -> None:
     ) as caught:
         setting.specialist(SHARED.model_copy(update={"robot_batch": 18, "zero_stage": 0}), TrainingExecution())
     assert "Traceback" not in str(caught.value)
+
+
+def test_students_of_other_steps_share_cached_teachers_and_those_of_another_temperature_do_not(
+    setting: Setting,
+) -> None:
+    teacher = setting.statistics  # any artifact will do for a key
+
+    def key(training: TrainingConfig, **distillation: Any) -> str:
+        told = DistillationConfig(teachers="cached", **distillation)
+        work = cache_teacher_outputs.declare(setting.run, training, told, setting.data, teacher, teacher)
+        return cache_teacher_outputs.request(work).key
+
+    shared = key(SHARED)
+    assert key(SHARED.model_copy(update={"steps": 9, "robot_batch": 2, "learning_rate": 0.1}), weight=0.5) == shared
+    others = [key(SHARED.model_copy(update={"augmentation": None})), key(SHARED, temperature=1.0)]
+    others += [key(SHARED.model_copy(update={"multimodal_every": 0})), key(SHARED, action_teacher=False)]
+    assert len({shared, *others}) == 5
 
 
 @pytest.mark.slow
@@ -210,6 +228,26 @@ def test_two_processes_killed_and_continued_end_with_the_same_bytes(
     expected, _ = whole.specialist(config, execution)
     assert setting.file(continued, "model.safetensors") == whole.file(expected, "model.safetensors")
     assert setting.file(continued, "metrics.jsonl") == whole.file(expected, "metrics.jsonl")
+
+
+@pytest.mark.parametrize("zero_stage", [2, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (0, 1, 3))])
+def test_two_processes_killed_are_continued_by_one(
+    setting: Setting,
+    in_this_process: Callable[[TrainingConfig], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    zero_stage: int,
+) -> None:
+    config = LONG.model_copy(update={"zero_stage": zero_stage, "steps": 30})
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.stage.stage_progress", lambda *_: killing(tmp_path, 15))
+        with pytest.raises(WorkerCrashedError):
+            setting.specialist(config, TrainingExecution(processes=2, checkpoint_every=5))
+    manifest, _ = setting.specialist(config, TrainingExecution())
+    measured = open_artifacts(setting.run).run_record(manifest)["provenance"]
+    assert (measured["continued_from_step"] >= 10, measured["processes"]) == (True, 1)
+    expected = (in_this_process(config) / "metrics.jsonl").read_text().splitlines()
+    assert setting.losses(manifest) == pytest.approx([json.loads(line)["loss"] for line in expected], rel=1e-6)
 
 
 @pytest.mark.slow

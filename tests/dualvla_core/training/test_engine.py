@@ -90,7 +90,7 @@ def test_a_loaded_engine_goes_on_as_the_saved_one(group: ProcessGroup, stage: in
     whole.save(tmp_path)
     expected = trained(whole, range(3, 6))
     other = Engine(TwoHeads(), Squares(), config(zero_stage=stage), group)
-    other.load(tmp_path)
+    other.load(tmp_path, tmp_path)
     assert trained(other, range(3, 6)) == expected
 
 
@@ -131,4 +131,4 @@ def test_gathered_weights_are_whole(group: ProcessGroup) -> None:
 def test_a_missing_checkpoint_is_told(group: ProcessGroup, tmp_path: Path) -> None:
     engine = Engine(TwoHeads(), Squares(), config(), group)
     with pytest.raises(TrainingError, match="There is no checkpoint"):
-        engine.load(tmp_path)
+        engine.load(tmp_path, tmp_path)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -33,6 +33,7 @@ def test_steps_before_counts_the_steps_of_the_domain(every: int, step: int) -> N
     assert steps_before(config, step) == sum(domain_of(config, earlier) == domain for earlier in range(step))
 
 
+@settings(deadline=None)
 @given(
     samples=st.integers(1, 40), batch=st.integers(1, 50), every=st.sampled_from([0, 2, 3]), seed=st.integers(0, 2**40)
 )
