@@ -1,4 +1,4 @@
-"""Decisions per processor second and reasoning tokens per episode, with reasoning at every decision, now and then, or where due.
+"""Decisions per processor second and reasoning tokens an episode: text at every decision, now and then, or where due.
 
     python benchmarks/inference.py CHECKPOINT [CHECKPOINT ...] --shard SHARD [--episodes 3] [--execute 6] [--every 5]
 
@@ -66,9 +66,8 @@ def main() -> None:
         "adaptive": InferenceConfig(reasoning="adaptive"),
         "never": InferenceConfig(reasoning="never"),
     }
-    print(
-        "| policy | reasoning | decisions per processor second | tokens an episode | decisions with new text |\n|---|---|---|---|---|"
-    )
+    print("| policy | reasoning | decisions per processor second | tokens an episode | decisions with new text |")
+    print("|---|---|---|---|---|")
     for checkpoint in options.checkpoints:
         model = DualVLA.from_pretrained(checkpoint)
         episodes = episodes_of(options.shard, model, options.episodes, options.execute)
