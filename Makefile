@@ -1,6 +1,6 @@
 # Every path is relative, so that a checkout under a folder with spaces works.
 EXTRAS_DEMO := simulation,train
-EXTRAS_TEST := dev,simulation,train,judge,simpler
+EXTRAS_TEST := dev,simulation,train,judge,serve,simpler
 EXTRAS_SIMULATOR := simulation,train,simpler
 WORKERS ?= 2
 ARGS ?=
