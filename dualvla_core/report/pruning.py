@@ -16,6 +16,7 @@ from dualvla_core.report.model import EpisodeRow, ReasoningText, RetentionByRule
 
 _STAGE = "prune_reasoning"
 _FEWEST = 4  # episodes; the median of fewer says little
+_USUAL = 2.0  # robust standard deviations; what lies nearer surprises nobody
 
 
 def retention_of_rules(curation: Curation, context: ReportContext) -> tuple[RetentionByRule, ...]:
@@ -58,7 +59,10 @@ def reasoning_change(sources: Sequence[CuratedSegment], curation: Curation) -> T
 
 
 def surprises(rows: Sequence[EpisodeRow], most: int) -> tuple[SurprisingEpisode, ...]:
-    """The ``most`` episodes that deviate most from others of their task; none where there are too few to compare."""
+    """The ``most`` episodes that deviate most from others of their task.
+
+    None where there are too few to compare, and none that deviate by less than two robust standard deviations.
+    """
     told = [row for row in rows if row.ratio is not None]
     if len(told) < _FEWEST:
         return ()
@@ -68,7 +72,7 @@ def surprises(rows: Sequence[EpisodeRow], most: int) -> tuple[SurprisingEpisode,
         "length in seconds": [row.seconds for row in told],
     }
     found = surprising_episodes(quantities, [row.episode for row in told], [row.task for row in told], most)
-    return tuple(SurprisingEpisode(**each._asdict()) for each in found)
+    return tuple(SurprisingEpisode(**each._asdict()) for each in found if abs(each.deviation) >= _USUAL)
 
 
 def _text(measure: TextMeasure) -> ReasoningText:

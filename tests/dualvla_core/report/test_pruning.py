@@ -88,6 +88,13 @@ def test_what_surprises_is_named_drawn_and_shown(
     assert "surprising: retention 0.9, above the median 0.4" in page
 
 
+def test_usual_differences_surprise_nobody(make_curated: MakeCurated, make_context: MakeContext) -> None:
+    lengths = [8, 9, 10, 11, 12, 13]  # median deviation 1.5 of a median of 10.5: 13 deviates by 1.1
+    episodes = [HandMade(f"{n:064x}", "K" * n, words=1, boundaries=()) for n in lengths]
+    context = make_context(episodes)
+    assert surprises(episode_rows(read_curation([make_curated(episodes)], context), context), 10) == ()
+
+
 def test_an_episode_is_drawn_once_with_all_its_reasons(make_curated: MakeCurated, make_context: MakeContext) -> None:
     episodes = [*ORDINARY, ODD]
     context = make_context(episodes)
