@@ -26,8 +26,12 @@ class SparseTargets:
     negative_entropy: Tensor
     """``[N]`` float32: Σ p log p over the teacher's whole vocabulary."""
 
-    def divergence(self, part: slice, logits: Tensor, gradient: Tensor, temperature: float, weight: float) -> Tensor:
+    def chunk(self, part: slice) -> SparseTargets:
         """As in `TextTargets`."""
+        return SparseTargets(self.ids[part], self.mass[part], self.negative_entropy[part])
+
+    def divergence(self, part: slice, logits: Tensor, gradient: Tensor, temperature: float, weight: float) -> Tensor:
+        """As in `ChunkTargets`."""
         ids, mass = self.ids[part], self.mass[part]
         found = torch.softmax(logits, -1)
         gradient.add_(found, alpha=weight * temperature)

@@ -18,22 +18,33 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 CHUNK_LOGITS = 2**24
-"""Logits formed at once: 64 MiB in float32, of which four are held."""
+"""Logits projected at once: 64 MiB in float32, one such block for the student and one for the teacher."""
+
+_CACHED_LOGITS = 2**18
+"""Logits a CPU works through at once after that: what stays in its cache is not read again from memory."""
 
 
-class TextTargets(Protocol):
-    """What a teacher says at N supervised tokens."""
+class ChunkTargets(Protocol):
+    """What a teacher says at the n tokens of a chunk."""
 
     def divergence(self, part: slice, logits: Tensor, gradient: Tensor, temperature: float, weight: float) -> Tensor:
         """The sum ``[]`` of T² KL(teacher ‖ student) over the tokens ``part``.
 
         Args:
-            part: which tokens.
-            logits: of the student divided by T, ``[n, V]`` float32; may be overwritten.
-            gradient: ``[n, V]``; ``weight`` times the derivative of the sum by the student's logits is added to it.
+            part: which tokens of the chunk, m of them.
+            logits: of the student divided by T, ``[m, V]`` float32; may be overwritten.
+            gradient: ``[m, V]``; ``weight`` times the derivative of the sum by the student's logits is added to it.
             temperature: T.
             weight: of the gradient.
         """
+        ...
+
+
+class TextTargets(Protocol):
+    """What a teacher says at N supervised tokens."""
+
+    def chunk(self, part: slice) -> ChunkTargets:
+        """The tokens ``part`` of it."""
         ...
 
 
@@ -55,19 +66,25 @@ class DenseTargets:
     hidden: Tensor
     rows: Sequence[Tensor]
 
+    def chunk(self, part: slice) -> ChunkTargets:
+        """As in `TextTargets`."""
+        return _DenseChunk(project(self.hidden[part], self.rows))
+
+
+@dataclass(frozen=True)
+class _DenseChunk:
+    """A teacher's logits ``[n, V]``, which are used up."""
+
+    logits: Tensor
+
     def divergence(self, part: slice, logits: Tensor, gradient: Tensor, temperature: float, weight: float) -> Tensor:
-        """As in `TextTargets`, over the whole vocabulary."""
-        wanted = project(self.hidden[part], self.rows).div_(temperature)
-        found = torch.softmax(logits, -1)
-        found_log_sum = log_sum(logits, found)
-        gradient.add_(found, alpha=weight * temperature)
-        del found
-        expected = torch.softmax(wanted, -1)
-        expected_log_sum = log_sum(wanted, expected)
-        gradient.sub_(expected, alpha=weight * temperature)
+        """As in `ChunkTargets`, over the whole vocabulary."""
+        wanted = self.logits[part].div_(temperature)
+        found, expected = torch.softmax(logits, -1), torch.softmax(wanted, -1)
+        log_sums = log_sum(logits, found) - log_sum(wanted, expected)
+        gradient.add_(found.sub_(expected), alpha=weight * temperature)
         # Σ p (log p - log q) with log p = wanted - log sum, log q = logits - log sum, and Σ p = 1
-        between = torch.linalg.vecdot(expected, wanted.sub_(logits))
-        divergence: Tensor = between - expected_log_sum + found_log_sum
+        divergence: Tensor = torch.linalg.vecdot(expected, wanted.sub_(logits)) + log_sums
         return temperature**2 * divergence.sum()
 
 
@@ -123,16 +140,15 @@ class _TextLoss(torch.autograd.Function):
         size = max(1, CHUNK_LOGITS // sum(map(len, rows)))
         for first in range(0, len(hidden), size):
             part = slice(first, first + size)
-            logits = project(hidden[part], rows)
-            gradient = torch.softmax(logits, -1)
-            following = labels[part, None]
-            language += (log_sum(logits, gradient) - logits.gather(-1, following)[:, 0]).sum()
-            gradient.scatter_add_(-1, following, gradient.new_full((), -1.0).expand_as(following))
-            if teacher is not None:
-                logits.div_(temperature)
-                distillation += teacher.divergence(part, logits, gradient, temperature, weight)
-            del logits
-            _carry_back(gradient, part, hidden, rows, gradients)
+            logits, following = project(hidden[part], rows), labels[part]
+            targets = None if teacher is None else teacher.chunk(part)
+            own = len(logits) if logits.is_cuda else max(1, _CACHED_LOGITS // logits.shape[1])
+            for start in range(0, len(logits), own):
+                block = slice(start, start + own)
+                said, taught = _differentiate(logits, following, block, targets, temperature, weight)
+                language += said
+                distillation += taught
+            _carry_back(logits, part, hidden, rows, gradients)
         ctx.gradients = [
             None if own is None else own.to(each.dtype) for own, each in zip(gradients, (hidden, *rows), strict=True)
         ]
@@ -147,6 +163,26 @@ class _TextLoss(torch.autograd.Function):
             if each is not None:
                 each.mul_(total)
         return gradients[0], None, None, None, None, None, *gradients[1:]
+
+
+def _differentiate(
+    logits: Tensor,
+    labels: Tensor,
+    block: slice,
+    targets: ChunkTargets | None,
+    temperature: float,
+    weight: float,
+) -> tuple[Tensor, Tensor | float]:
+    """Both losses of a block of a chunk's tokens, whose logits their gradient replaces."""
+    own, following = logits[block], labels[block, None]
+    gradient = torch.softmax(own, -1)
+    language = (log_sum(own, gradient) - own.gather(-1, following)[:, 0]).sum()
+    gradient.scatter_add_(-1, following, gradient.new_full((), -1.0).expand_as(following))
+    distillation: Tensor | float = 0.0
+    if targets is not None:
+        distillation = targets.divergence(block, own.div_(temperature), gradient, temperature, weight)
+    own.copy_(gradient)
+    return language, distillation
 
 
 def _carry_back(
