@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dualvla_core.errors import ConfigError
 from dualvla_core.simulation.config import RecordConfig
 from dualvla_core.simulation.environment import THIRD_PERSON
 from dualvla_core.simulation.recording import demonstrate, record_batch
@@ -105,7 +104,7 @@ def test_a_recorded_batch_holds_state_action_and_reasoning(scene: SimplerEnviron
 
 
 def test_the_benchmarks_own_episodes_are_not_recorded() -> None:
-    with pytest.raises(ConfigError, match="would record the 24 episodes"):
+    with pytest.raises(ValueError, match="would record the 24 episodes"):
         RecordConfig(tasks=(TASK,), first_seed=10)
 
 
