@@ -89,7 +89,7 @@ def test_the_expert_stacks_and_its_demonstration_has_true_phases(scene: SimplerE
 
 
 def test_a_recorded_batch_holds_state_action_and_reasoning(scene: SimplerEnvironment, tmp_path: Path) -> None:
-    summary = record_batch(CAPTURE, TASK, [1001], tmp_path)
+    summary = record_batch(CAPTURE, TASK, [1003], tmp_path)
     assert summary["episodes"] == 1
     signals = pq.read_table(tmp_path / "signals.parquet")
     assert signals.schema.field("observation.state").type.list_size == 8
