@@ -24,6 +24,8 @@ from dualvla_core.simulation.recording import ATTEMPTS, PHASES, STATS
 from dualvla_core.simulation.scenes import suite_name
 from dualvla_core.simulation.suites import SUITES, Suite
 
+_UNSOLVED = "None of the recorded demonstrations was solved; raise max_steps or try other seeds."
+
 
 @dataclass
 class _Joined:
@@ -91,7 +93,7 @@ def assemble_dataset(
             joined.frames += sum(row["length"] for row in episodes)
         progress(done, len(batches))
     if not joined.episodes:
-        raise DatasetError("None of the recorded demonstrations was solved; raise max_steps or try other seeds.")
+        raise DatasetError(_UNSOLVED)
     writer.close()
     labels = root / "labels"
     labels.mkdir()
@@ -112,7 +114,10 @@ def assemble_dataset(
 
 def _suite_of(batches: Sequence[Path]) -> Suite:
     attempts = [pq.read_table(batch / "attempts.parquet", columns=["task_name"])[0].to_pylist() for batch in batches]
-    return SUITES[suite_name({task for tasks in attempts for task in tasks})]
+    attempted = {task for tasks in attempts for task in tasks}
+    if not attempted:
+        raise DatasetError(_UNSOLVED)
+    return SUITES[suite_name(attempted)]
 
 
 def _conditions(batches: Sequence[Path]) -> Iterator[str]:

@@ -191,10 +191,15 @@ class AttendingExpert:
         return self._expert.act(self._environment.privileged)
 
 
-def _load() -> tuple[ModuleType, dict[str, Any], dict[str, Any]]:
-    """MuJoCo, Meta-World's tasks and its experts. MuJoCo picks its renderer when it is first imported, hence here."""
+def choose_renderer() -> None:
+    """Let MuJoCo render in software unless another renderer was asked for; before it is first imported."""
     if sys.platform == "linux":  # elsewhere MuJoCo's own choice needs no display
         os.environ.setdefault("MUJOCO_GL", "osmesa")
+
+
+def _load() -> tuple[ModuleType, dict[str, Any], dict[str, Any]]:
+    """MuJoCo, Meta-World's tasks and its experts. MuJoCo picks its renderer when it is first imported, hence here."""
+    choose_renderer()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of dependencies, about themselves

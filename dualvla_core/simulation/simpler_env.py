@@ -13,6 +13,7 @@ import numpy as np
 
 from dualvla_core.errors import DependencyError
 from dualvla_core.simulation.environment import THIRD_PERSON, Action, Camera, Image, Observation, Vector
+from dualvla_core.simulation.metaworld import choose_renderer
 from dualvla_core.simulation.scenes import EVALUATION_IDS, scene_of
 from dualvla_core.simulation.simpler_assets import REMEDY, asset_folder, choose_driver, has_stand_ins
 
@@ -161,6 +162,7 @@ def _load() -> tuple[ModuleType, ModuleType]:
     """Gymnasium, with the scenes registered, and PyTorch. SAPIEN picks its driver when it is first imported."""
     asset_folder()
     choose_driver()
+    choose_renderer()  # mani-skill imports MuJoCo, too
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of dependencies, about themselves

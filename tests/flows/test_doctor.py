@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dualvla_core.errors import ConfigError, DependencyError
 from flows.cli import app
+from infra import simulator
 
 
 def test_a_table_a_line_per_check_and_exit_status_0(shared_data: Path) -> None:
@@ -39,3 +41,16 @@ def test_errors_end_with_exit_status_1(shared_data: Path, name: str, sentence: s
     result = CliRunner().invoke(app, ["doctor", "--json", str(shared_data / name)])
     assert result.exit_code == 1
     assert sentence in json.loads(result.output)["checks"][0]["finding"]
+
+
+@pytest.mark.parametrize("words", [[], ["--fix"], ["--simulator", "somewhere"], ["somewhere", "--fix"]])
+def test_either_a_dataset_or_the_simulator_is_checked(words: list[str]) -> None:
+    result = CliRunner().invoke(app, ["doctor", *words])
+    assert isinstance(result.exception, ConfigError)
+
+
+def test_what_the_simulator_lacks_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "find_spec", lambda _: None)
+    result = CliRunner().invoke(app, ["doctor", "--simulator"])
+    assert isinstance(result.exception, DependencyError)
+    assert "make simulator" in str(result.exception)

@@ -15,7 +15,7 @@ from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.simulation.environment import Image
 from dualvla_core.simulation.narration import instruction_of
 from infra.harness.benchmark import spread
-from tests.infra.harness.fakes import FakeBenchmark
+from tests.infra.harness.fakes import FakeBenchmark, FakeEnvironment
 
 
 class Recorder:
@@ -104,6 +104,24 @@ def test_an_episode_ends_at_the_last_step_allowed(benchmark: FakeBenchmark) -> N
     assert decide(benchmark, np.zeros((50, 4), np.float32))
     result = anyio.run(benchmark.get_result)
     assert (result["success"], result["steps"]) == (False, 20)
+
+
+@pytest.mark.parametrize(
+    ("mode", "success", "steps"), [("early_stop", True, 9), ("latched", True, 20), ("final", False, 20)]
+)
+def test_the_mode_decides_what_counts_and_when_an_episode_ends(
+    mode: str, success: bool, steps: int, config: RolloutConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = config.model_dump(mode="json") | {"success_mode": mode}
+    benchmark = FakeBenchmark(fields, str(tmp_path / "frames"))
+    monkeypatch.setattr(FakeEnvironment, "solved", property(lambda self: self.success and self.state[1] < 15))
+    start(benchmark)
+    for _ in range(5):
+        anyio.run(benchmark.get_observation)
+        if decide(benchmark, np.zeros((4, 4), np.float32)):
+            break
+    result = anyio.run(benchmark.get_result)
+    assert (result["success"], result["steps"]) == (success, steps)
 
 
 def test_environments_are_closed_before_the_next_task_and_kept_within_one(benchmark: FakeBenchmark) -> None:
