@@ -138,6 +138,11 @@ def run_training(
     if returncode != 0 or told.summary is None:
         raise _failure(told, returncode, scratch / "log.txt")
     shutil.rmtree(scratch)
+    if told.summary.get("degeneration"):
+        run_logger().warning(
+            "Action degeneration: on held-out episodes the action loss rose by %.0f %% while the loss of text fell.",
+            100 * float(told.summary["held_out_action_change"]),
+        )
     measured |= {
         "processes": execution.processes,
         "continued_from_step": 0 if begun is None else begun[1].step,

@@ -10,6 +10,14 @@ from dualvla_core.models.config import AugmentationConfig
 from dualvla_core.params import Params
 
 
+class ProbeConfig(Params):
+    """The degeneration probe: losses on held-out data while training; it changes nothing of the training."""
+
+    every: int = Field(50, ge=1, description="Steps between two probes; one more is taken before the first step.")
+    frames: int = Field(32, ge=1, description="Held-out frames that are probed (frames).")
+    questions: int = Field(32, ge=1, description="Held-out questions that are probed (count).")
+
+
 class TrainingConfig(Params):
     """One training. A step is one optimizer step on a batch of one domain, robot or multimodal."""
 
@@ -38,6 +46,9 @@ class TrainingConfig(Params):
     seed: int = Field(0, ge=0, description="Of initial weights, data order, noise and augmentation.")
     zero_stage: Literal[0, 1, 2, 3] = Field(
         2, description="DeepSpeed ZeRO: what processes share out. 1 = optimizer state, 2 = gradients, 3 = weights too."
+    )
+    probe: ProbeConfig | None = Field(
+        None, description="Probing for action degeneration on held-out data; none = not probed."
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the model; losses are always fp32.")
 

@@ -26,7 +26,7 @@ from dualvla_core.schemas import COLLECTION, MULTIMODAL, check_schema
 from dualvla_core.shards.dataset import RobotFrame, ShardDataset
 from dualvla_core.shards.reader import ShardReader
 
-TRAINING_SPLIT = "train"
+TRAINING_SPLIT, HELD_OUT_SPLIT = "train", "held_out"
 
 S_co = TypeVar("S_co", covariant=True)
 Raw = TypeVar("Raw")
@@ -58,12 +58,14 @@ class Source(Generic[Raw]):
 
 
 class RobotFrames:
-    """The training frames of robot shards: those of the episodes a collection holds for training, each once."""
+    """The frames of robot shards that belong to one split of a collection, each once."""
 
-    def __init__(self, shards: Sequence[Path], collection: Path, action_chunk: int) -> None:
-        self._dataset = ShardDataset(shards, action_chunk, episodes=training_episodes(collection))
+    def __init__(
+        self, shards: Sequence[Path], collection: Path, action_chunk: int, split: str = TRAINING_SPLIT
+    ) -> None:
+        self._dataset = ShardDataset(shards, action_chunk, episodes=episodes_of(collection, split))
         if not len(self._dataset):
-            raise ArtifactError("The shards hold no episode of the training split; record more, or hold out fewer.")
+            raise ArtifactError(f"The shards hold no episode of the {split} split; record more, or hold out fewer.")
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -78,18 +80,18 @@ class RobotFrames:
 
 
 class Questions:
-    """The training rows of a multimodal shard, memory-mapped."""
+    """The rows of a multimodal shard that belong to one split, memory-mapped."""
 
-    def __init__(self, shard: Path) -> None:
+    def __init__(self, shard: Path, split: str = TRAINING_SPLIT) -> None:
         path = shard / "multimodal.arrow"
         if not path.is_file():
             raise ArtifactError(f"There is no {path.name} in {shard.name}; expected a multimodal shard.")
         self._table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         check_schema(self._table.schema, MULTIMODAL, path.name)
         splits = np.asarray(self._table.column("split").to_pylist())
-        self._rows = np.flatnonzero(splits == TRAINING_SPLIT)
+        self._rows = np.flatnonzero(splits == split)
         if not len(self._rows):
-            raise ArtifactError("The multimodal shard has no question of the training split; build it from more.")
+            raise ArtifactError(f"The multimodal shard has no question of the {split} split; build it from more.")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -110,15 +112,15 @@ class Questions:
             yield row["answer"]
 
 
-def training_episodes(collection: Path) -> set[str]:
-    """The episodes a collection holds for training."""
+def episodes_of(collection: Path, split: str) -> set[str]:
+    """The episodes of one split of a collection."""
     episodes = pq.read_table(collection / "collection.parquet", schema=COLLECTION).to_pylist()
-    return {episode["episode"] for episode in episodes if episode["split"] == TRAINING_SPLIT}
+    return {episode["episode"] for episode in episodes if episode["split"] == split}
 
 
 def robot_texts(shards: Sequence[Path], collection: Path) -> Iterator[str]:
     """The instruction of every training episode, and the reasoning of every frame that has any."""
-    wanted = training_episodes(collection)
+    wanted = episodes_of(collection, TRAINING_SPLIT)
     for folder in shards:
         shard = ShardReader(folder)
         for row, episode in enumerate(shard.episodes["episode"].to_pylist()):

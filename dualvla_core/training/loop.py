@@ -24,6 +24,7 @@ from dualvla_core.training.data import Source, prefetched
 from dualvla_core.training.engine import Engine, ProcessGroup
 from dualvla_core.training.errors import TrainingError
 from dualvla_core.training.metrics import Metrics
+from dualvla_core.training.probe import HELD_OUT, Probe
 from dualvla_core.training.schedule import Domain
 
 _AUGMENTATION, _NOISE, _DROPOUT = range(3)
@@ -49,6 +50,7 @@ class Loop:
         metrics: the record.
         checkpoints: where its state is kept.
         listener: hears of progress.
+        probe: what held-out data is measured on the way, if any.
     """
 
     config: TrainingConfig
@@ -58,6 +60,7 @@ class Loop:
     metrics: Metrics
     checkpoints: Checkpoints
     listener: StepListener
+    probe: Probe | None = None
 
     def run(self) -> None:
         """Train to the last step, from the last checkpoint where there is one.
@@ -67,6 +70,8 @@ class Loop:
         """
         self._check_shares()
         start = self._resume()
+        if start == 0:
+            self._probe(0)
         clock = time.perf_counter()
         for step, (rows, batch) in prefetched(self._batch, range(start, self.config.steps)):
             values = self._step(step, rows, batch)
@@ -75,8 +80,18 @@ class Loop:
                 self.metrics.add(done, schedule.domain_of(self.config, step), values)
                 before, clock = clock, time.perf_counter()
                 self.listener(done, self.config.steps, len(rows) * self.group.size / (clock - before), values["loss"])
+            self._probe(done)
             if self.checkpoints.store and done % self.checkpoints.every == 0 and done < self.config.steps:
                 self._save(done, self.checkpoints.store)
+
+    def _probe(self, done: int) -> None:
+        """Measure held-out data after every so many steps; all processes do, the first writes it down."""
+        if self.probe is None or done % self.probe.every:
+            return
+        with self.engine.gathered():
+            values = self.probe.measure(self.engine.student)
+        if self.group.rank == 0:
+            self.metrics.add(done, HELD_OUT, values)
 
     def _batch(self, step: int) -> tuple[list[int], Batch]:
         """This process's samples of ``step`` and their batch."""

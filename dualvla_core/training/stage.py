@@ -12,18 +12,19 @@ import torch
 from dualvla_core.distillation.compatibility import check_action_teacher, check_reasoning_teacher
 from dualvla_core.distillation.objective import Objective, Teachers
 from dualvla_core.errors import ConfigError
-from dualvla_core.models.batches import MultimodalCollator, RobotCollator
+from dualvla_core.models.batches import MultimodalCollator, RobotBatch, RobotCollator
 from dualvla_core.models.dualvla import DualVLA
 from dualvla_core.models.tokenizer import create_tokenizer
 from dualvla_core.params import Summary
 from dualvla_core.shards.reader import ShardReader
 from dualvla_core.shards.statistics import STATISTICS_FILE
 from dualvla_core.training.checkpoints import Checkpoints
-from dualvla_core.training.data import Questions, RobotFrames, Source, robot_texts
+from dualvla_core.training.data import HELD_OUT_SPLIT, TRAINING_SPLIT, Questions, RobotFrames, Source, robot_texts
 from dualvla_core.training.engine import Engine, ProcessGroup
 from dualvla_core.training.loop import Loop, StepListener
 from dualvla_core.training.metrics import Metrics
 from dualvla_core.training.plan import TrainingInputs, TrainingPlan
+from dualvla_core.training.probe import Probe, flag_degeneration, probe_batch
 from dualvla_core.training.schedule import Domain, derived_seed
 from dualvla_core.training.teacher_cache import Recorder, taught_sources
 
@@ -52,12 +53,13 @@ def train_policy(
     objective = Objective(teachers, plan.training.flow_draws, group, student.config.action_head)
     engine = Engine(student, objective, plan.training, group)
     metrics = Metrics(output)
-    Loop(plan.training, sources, group, engine, metrics, checkpoints, listener).run()
+    probe = _probe(plan, student, objective, group.device)
+    Loop(plan.training, sources, group, engine, metrics, checkpoints, listener, probe).run()
     with engine.gathered():
         if group.rank == 0:
             student.save_pretrained(output)
     group.barrier()
-    return size | _learnt(sources, metrics) if group.rank == 0 else {}
+    return size | _learnt(sources, metrics) | flag_degeneration(output) if group.rank == 0 else {}
 
 
 def initial_policy(plan: TrainingPlan) -> DualVLA:
@@ -81,15 +83,19 @@ def initial_policy(plan: TrainingPlan) -> DualVLA:
     )
 
 
-def training_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Source[Any]]:
-    """The samples of each domain the training visits. A specialist's robot turns hold no reasoning."""
+def training_sources(plan: TrainingPlan, student: DualVLA, split: str = TRAINING_SPLIT) -> dict[Domain, Source[Any]]:
+    """The samples of each domain the training visits, or those of another split of the same data, as they are.
+
+    A specialist's robot turns hold no reasoning.
+    """
     config, inputs = plan.training, plan.inputs
+    augmentation = config.augmentation if split == TRAINING_SPLIT else None
     robots = {ShardReader(folder).embodiment.name for folder in inputs.shards}
     if robots != {student.embodiment}:
         raise ConfigError(
             f"The shards are of {sorted(robots)}, but the policy drives {student.embodiment!r}; train one per robot."
         )
-    frames = RobotFrames(inputs.shards, inputs.collection, student.config.action_chunk)
+    frames = RobotFrames(inputs.shards, inputs.collection, student.config.action_chunk, split)
     collate = RobotCollator(
         student.tokenizer,
         student.config,
@@ -97,7 +103,7 @@ def training_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Sourc
         embodiment=student.embodiment,
         cameras=student.cameras,
         reasoning="none" if plan.policy == "specialist" else "kept",
-        augmentation=config.augmentation,
+        augmentation=augmentation,
     )
     sources: dict[Domain, Source[Any]] = {"robot": Source(frames, collate)}
     if config.multimodal_every:
@@ -105,9 +111,21 @@ def training_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Sourc
             raise ConfigError(
                 f"multimodal_every = {config.multimodal_every}, but there is no multimodal shard; set it to 0."
             )
-        ask = MultimodalCollator(student.tokenizer, student.config, config.augmentation)
-        sources["multimodal"] = Source(Questions(inputs.multimodal), ask)
+        ask = MultimodalCollator(student.tokenizer, student.config, augmentation)
+        sources["multimodal"] = Source(Questions(inputs.multimodal, split), ask)
     return sources
+
+
+def _probe(plan: TrainingPlan, student: DualVLA, objective: Objective, device: torch.device) -> Probe | None:
+    """The probe of a plan that has one, on data its training never sees."""
+    config = plan.training.probe
+    if config is None:
+        return None
+    sources = training_sources(plan, student, HELD_OUT_SPLIT)
+    robot = probe_batch(sources["robot"], config.frames, with_reasoning=plan.policy != "specialist")
+    assert isinstance(robot, RobotBatch)
+    questions = probe_batch(sources["multimodal"], config.questions) if "multimodal" in sources else None
+    return Probe(config, objective, robot.to(device), None if questions is None else questions.to(device))
 
 
 def student_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Source[Any]]:

@@ -40,7 +40,7 @@ def test_a_collection_without_training_episodes_is_refused(data: TrainingInputs,
     rows = pq.read_table(data.collection / "collection.parquet").to_pylist()
     held_out = pa.Table.from_pylist([{**row, "split": "held_out"} for row in rows], COLLECTION)
     pq.write_table(held_out, tmp_path / "collection.parquet")
-    with pytest.raises(ArtifactError, match="no episode of the training split"):
+    with pytest.raises(ArtifactError, match="no episode of the train split"):
         RobotFrames(data.shards, tmp_path, 3)
 
 
