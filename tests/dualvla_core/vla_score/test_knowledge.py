@@ -219,7 +219,7 @@ def test_clip_gives_unit_vectors_of_texts_and_images(tiny_clip: Path) -> None:
     texts = text_encoder(f"clip:{tiny_clip}", [])(["open the door", "press it", "open the door"])
     assert texts.shape == (3, 8)
     assert np.linalg.norm(texts, axis=1) == pytest.approx(1)
-    assert texts[0] == pytest.approx(texts[2])
+    assert texts[0] == pytest.approx(texts[2], abs=1e-6)  # places in a batch differ in the last digits
     assert texts[0] @ texts[1] < 0.999
     images = image_encoder(f"clip:{tiny_clip}")([picture("reach", 1), picture("reach", 2)])
     assert (images.shape, np.linalg.norm(images)) == ((8,), pytest.approx(1))
