@@ -115,12 +115,16 @@ def run_training(
     """
     scratch = job.store.cache / "training" / job.key / job.attempt
     scratch.mkdir(parents=True, exist_ok=True)
+    tracking = job.store.cache / "tracking" / f"{plan.policy}-{job.key}"
+    if execution.trackers:
+        run_logger().info("Tracked by %s in %s.", " and ".join(execution.trackers), tracking)
     begun = next(complete_checkpoints(job.store.objects, job.key), None)
     description = TrainingJob(
         plan=plan,
         execution=execution,
         output=job.output,
         scratch=scratch,
+        tracking=tracking,
         store_uri=run.store_uri,
         s3_endpoint=run.s3_endpoint,
         key=job.key,

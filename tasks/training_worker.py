@@ -23,6 +23,7 @@ from dualvla_core.training.config import TrainingExecution
 from dualvla_core.training.plan import TrainingPlan
 from infra.lease import process_start
 from infra.object_store import open_store
+from infra.tracking import create_trackers
 from tasks.training_checkpoints import ObjectCheckpoints
 
 EVENT = "dualvla_training"
@@ -40,6 +41,7 @@ class TrainingJob(Params):
     execution: TrainingExecution = Field(description="With how many processes and threads.")
     output: Path = Field(description="Empty folder for the policy.")
     scratch: Path = Field(description="Folder for checkpoints on their way.")
+    tracking: Path = Field(description="Folder of the trackers; it outlives the training.")
     store_uri: str = Field(description="Object store that keeps checkpoints.")
     s3_endpoint: str | None = Field(description="URL of an S3-compatible server; none = AWS.")
     key: str = Field(description="Key of the artifact in the making.")
@@ -74,11 +76,13 @@ def _train(job: TrainingJob) -> Summary:
     store = open_store(job.store_uri, job.s3_endpoint)
     kept = ObjectCheckpoints(store, job.key, job.attempt, job.execution.processes, job.scratch)
     group = ProcessGroup(job.execution)
+    trackers = create_trackers(job.execution.trackers, job.tracking) if group.rank == 0 else []
+    checkpoints = Checkpoints(kept, job.execution.checkpoint_every, job.scratch)
     try:
-        return train_policy(
-            job.plan, group, Checkpoints(kept, job.execution.checkpoint_every, job.scratch), job.output, _Teller()
-        )
+        return train_policy(job.plan, group, checkpoints, job.output, _Teller(), trackers)
     finally:
+        for tracker in trackers:
+            tracker.close()
         group.close()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from dualvla_core.models.config import AugmentationConfig
 from dualvla_core.params import Params
+
+TrackerName: TypeAlias = Literal["tensorboard", "wandb"]
 
 
 class ProbeConfig(Params):
@@ -68,5 +70,10 @@ class TrainingExecution(Params):
     threads: int = Field(1, ge=1, description="CPU threads of each process.")
     checkpoint_every: int = Field(
         200, ge=1, description="Steps between two checkpoints, which a killed run goes on from."
+    )
+    trackers: tuple[TrackerName, ...] = Field(
+        ("tensorboard",),
+        description="Who hears of every step beside the record: tensorboard (event files in the cache), wandb (offline "
+        "without WANDB_MODE).",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = GPUs where there are any.")

@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from dualvla_core.training.tracking import Tracker
 
 METRICS_FILE = "metrics.jsonl"
 _RECENT = 50  # robot steps the summary averages over
 
 
 class Metrics:
-    """Writes ``metrics.jsonl`` into ``folder``: step, domain, every loss term, gradient norm and learning rate."""
+    """Writes ``metrics.jsonl`` into ``folder``: step, domain, every loss term, gradient norm and learning rate.
 
-    def __init__(self, folder: Path) -> None:
+    ``trackers`` hear of every line as well.
+    """
+
+    def __init__(self, folder: Path, trackers: Sequence[Tracker] = ()) -> None:
         self._path = folder / METRICS_FILE
+        self._trackers = trackers
 
     def add(self, step: int, domain: str, values: Mapping[str, float]) -> None:
         """Append what was measured at ``step`` (from 1)."""
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, "domain": domain, **values}) + "\n")
+        for tracker in self._trackers:
+            tracker.add(step, domain, values)
 
     def save(self, folder: Path) -> None:
         """Copy the record so far into a checkpoint."""

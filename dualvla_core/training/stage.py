@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from dualvla_core.training.plan import TrainingInputs, TrainingPlan
 from dualvla_core.training.probe import Probe, flag_degeneration, probe_batch
 from dualvla_core.training.schedule import Domain, derived_seed
 from dualvla_core.training.teacher_cache import Recorder, taught_sources
+from dualvla_core.training.tracking import Tracker
 
 _INITIAL_WEIGHTS = 3  # purpose of a seed; the loop's are 0 to 2
 
@@ -37,6 +38,7 @@ def train_policy(
     checkpoints: Checkpoints,
     output: Path,
     listener: StepListener,
+    trackers: Sequence[Tracker] = (),
 ) -> Summary:
     """Train as ``plan`` says and write the policy (`DualVLA.save_pretrained`) and ``metrics.jsonl`` into ``output``.
 
@@ -52,7 +54,7 @@ def train_policy(
     teachers = _teachers(plan, student, group.device)
     objective = Objective(teachers, plan.training.flow_draws, group, student.config.action_head)
     engine = Engine(student, objective, plan.training, group)
-    metrics = Metrics(output)
+    metrics = Metrics(output, trackers)
     probe = _probe(plan, student, objective, group.device)
     Loop(plan.training, sources, group, engine, metrics, checkpoints, listener, probe).run()
     with engine.gathered():
