@@ -11,7 +11,7 @@ from tasks.stage import Job, RunContext, Work, stage
 from tasks.training_job import TrainingData
 
 
-@stage("measure_open_loop", version=1)
+@stage("measure_open_loop", version=2)
 def measure_open_loop(
     _run: RunContext, config: OpenLoopConfig, policy: ArtifactRef, data: TrainingData, statistics: ArtifactRef
 ) -> Work:

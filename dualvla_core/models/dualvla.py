@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -212,19 +213,22 @@ class DualVLA(nn.Module):
 
         With ``must_speak`` it cannot begin with either: what a policy costs that has not learnt when to be silent.
         """
-        stops = [self.prompts.queries[0], self.prompts.end]
-        return self.generate(images, instruction, self.config.max_reasoning_tokens, stops, must_speak=must_speak)
+        return self._say(images, instruction, self.config.max_reasoning_tokens, must_speak=must_speak)
 
     @torch.inference_mode()
     def answer(self, images: Tensor, question: Sequence[str], max_tokens: int = 64) -> list[str]:
         """Greedy answers to B visual questions about ``images`` ``[B, C, 3, H, W]`` each."""
-        return self.generate(images, question, max_tokens, [self.prompts.end, self.prompts.queries[0]])
+        return self._say(images, question, max_tokens)
 
-    def generate(
-        self, images: Tensor, text: Sequence[str], max_tokens: int, stops: list[int], *, must_speak: bool = False
-    ) -> list[str]:
-        """Greedy continuations of B user turns, up to the first of the tokens ``stops`` or ``max_tokens``."""
-        openings = [self.prompts.opening(each, images.shape[1]) for each in text]
+    @property
+    def stops(self) -> list[int]:
+        """The tokens that end a text."""
+        return [self.prompts.queries[0], self.prompts.end]
+
+    def continue_tokens(
+        self, images: Tensor, openings: Sequence[list[int]], max_tokens: int, *, must_speak: bool = False
+    ) -> list[list[int]]:
+        """Greedy continuations of B token sequences, up to the first of `stops` or ``max_tokens``, without the stop."""
         length = max(len(opening) for opening in openings)
         padding = int(self.tokenizer.pad_token_id)
         ids = [[padding] * (length - len(opening)) + opening for opening in openings]
@@ -236,11 +240,16 @@ class DualVLA(nn.Module):
             **self._vision(images.to(self.device), input_ids),
             max_new_tokens=max_tokens,
             do_sample=False,
-            eos_token_id=stops,
+            eos_token_id=self.stops,
             min_new_tokens=int(must_speak),
             pad_token_id=padding,
         )
-        return [self.prompts.decode(row).strip() for row in generated[:, length:].tolist()]
+        return [list(takewhile(lambda token: token not in self.stops, row)) for row in generated[:, length:].tolist()]
+
+    def _say(self, images: Tensor, text: Sequence[str], max_tokens: int, *, must_speak: bool = False) -> list[str]:
+        openings = [self.prompts.opening(each, images.shape[1]) for each in text]
+        said = self.continue_tokens(images, openings, max_tokens, must_speak=must_speak)
+        return [self.prompts.decode(tokens).strip() for tokens in said]
 
     def save_pretrained(self, folder: Path) -> None:
         """Write configuration, weights, tokenizer and statistics into ``folder``."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dualvla_core.evaluation.policy import REASONING_POLICIES, Decision, PolicyError, PolicyObservation
 from dualvla_core.models.batches import image_tensor
+from dualvla_core.models.drafting import reason_from_draft
 from dualvla_core.models.dualvla import DualVLA
 
 
@@ -21,24 +22,24 @@ class ModelPolicy:
     def __init__(self, model: DualVLA) -> None:
         self.model = model.eval()
         self._generator = torch.Generator()
+        self._said = ""
 
     def reset(self, seed: int) -> None:
         """See `Policy.reset`."""
         self._generator.manual_seed(seed)
+        self._said = ""
 
     def act(self, observation: PolicyObservation, instruction: str) -> Decision:
         """See `Policy.act`; simulators name cameras by the last part of the dataset's names."""
         pixels = [camera_image(observation, camera) for camera in self.model.cameras]
-        images = image_tensor(pixels, self.model.config.image_size)
-        state = observation["state"]
-        output = self.model.act(
-            images[None],
-            [instruction],
-            None if state is None else torch.tensor(state, dtype=torch.float32)[None],
-            reason=self.model.policy_type in REASONING_POLICIES,
-            generator=self._generator,
-        )
-        return Decision(output.actions[0].numpy(), output.reasoning[0] or None)
+        images = image_tensor(pixels, self.model.config.image_size)[None]
+        known = observation["state"]
+        state = None if known is None else torch.tensor(known, dtype=torch.float32)[None]
+        if self.model.policy_type in REASONING_POLICIES:
+            self._said = reason_from_draft(self.model, images, instruction, self._said)
+        noise = self.model.draw_noise(self._generator)[None]
+        (actions,) = self.model.act_after(images, [instruction], state, [self._said], noise)
+        return Decision(actions.numpy(), self._said or None)
 
     def answer(
         self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str], max_tokens: int

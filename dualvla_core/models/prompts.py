@@ -83,7 +83,7 @@ class Prompts:
 
     def opening(self, text: str, images: int) -> list[int]:
         """The tokens up to where the assistant begins: what generation starts from."""
-        return [*self._opening, *self._image * images, *self._encode(text), *self._reply]
+        return [*self._opening, *self._image * images, *self.encode(text), *self._reply]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens, special ones left out."""
@@ -91,7 +91,7 @@ class Prompts:
 
     def _sample(self, text: str, images: int, answer: str, queries: list[int], *, context: bool = False) -> Sample:
         opening = self.opening(text, images)
-        said = self._encode(answer)
+        said = self.encode(answer)
         length = len(opening) - images * self._config.image_tokens + len(said) + len(queries) + 1
         if length > self._config.max_text_tokens:
             raise PromptError(
@@ -104,6 +104,6 @@ class Prompts:
         labels = [IGNORED] * ignored + turn[len(said) * context :]
         return Sample(opening + turn, labels, mask)
 
-    def _encode(self, text: str) -> list[int]:
-        # names of special tokens inside a text are spelled out, never obeyed
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text; names of special tokens inside it are spelled out, never obeyed."""
         return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))

@@ -148,11 +148,11 @@ class TestExperts:
     def test_generation_with_a_cache_is_that_without(self, policy: DualVLA) -> None:
         images = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
         texts = ["Open the drawer.", "Reach."]
-        said = policy.generate(images, texts, 4, stops=[policy.prompts.end])
+        said = policy.answer(images, texts, 4)
         for index, text in enumerate(texts):
             ids = policy.prompts.opening(text, 2)
             start = len(ids)
-            while len(ids) < start + 4 and ids[-1] != policy.prompts.end:
+            while len(ids) < start + 4 and ids[-1] not in policy.stops:
                 tokens = torch.tensor([ids])
                 with torch.no_grad():
                     hidden = policy.encode(images[index : index + 1], tokens, torch.ones_like(tokens))

@@ -67,7 +67,7 @@ def test_generation_continues_what_one_forward_predicts(policy: DualVLA) -> None
     """Greedy decoding with a cache gives, token by token, the argmax of a forward over the whole text."""
     images = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     texts = ["Open the drawer.", "Reach."]
-    said = policy.generate(images, texts, 4, stops=[policy.prompts.end])
+    said = policy.answer(images, texts, 4)
     for index, text in enumerate(texts):
         ids = policy.prompts.opening(text, 2)
         start = len(ids)
@@ -76,7 +76,7 @@ def test_generation_continues_what_one_forward_predicts(policy: DualVLA) -> None
             with torch.no_grad():
                 hidden = policy.encode(images[index : index + 1], tokens, torch.ones_like(tokens))
                 ids.append(int(text_logits(policy, hidden[0, -1:]).argmax()))
-            if ids[-1] == policy.prompts.end:
+            if ids[-1] in policy.stops:
                 break
         assert said[index] == policy.prompts.decode(ids[start:]).strip()
 
