@@ -19,6 +19,8 @@ from pathlib import Path
 import torch
 
 from dualvla_core.evaluation.policy import PolicyObservation
+from dualvla_core.models.batches import image_tensor
+from dualvla_core.models.drafting import reason_from_draft
 from dualvla_core.models.dualvla import DualVLA
 from dualvla_core.models.inference import InferenceConfig, InferencePolicy
 from dualvla_core.shards.dataset import RobotFrame, ShardDataset
@@ -48,6 +50,23 @@ def measure(model: DualVLA, config: InferenceConfig, episodes: list[list[RobotFr
     return f"{1 / statistics.mean(seconds):.1f} | {statistics.mean(tokens):.0f} | {100 * share:.0f} %"
 
 
+def drafting(model: DualVLA, episodes: list[list[RobotFrame]]) -> str:
+    """Processor time of reasoning from nothing and from what was said last, and how often both say the same."""
+    seconds, agreed, decisions = [0.0, 0.0], 0, 0
+    for frames in episodes:
+        draft = ""
+        for frame in frames:
+            images = image_tensor([frame.images[camera] for camera in model.cameras], model.config.image_size)[None]
+            start = time.process_time()
+            (plain,) = model.reason(images, [frame.instruction])
+            between = time.process_time()
+            draft = reason_from_draft(model, images, frame.instruction, draft)
+            seconds = [seconds[0] + between - start, seconds[1] + time.process_time() - between]
+            agreed, decisions = agreed + (plain == draft), decisions + 1
+    plain_s, drafted_s = (each / decisions for each in seconds)
+    return f"{plain_s:.3f} s | {drafted_s:.3f} s | {plain_s / drafted_s:.2f}x | {agreed} of {decisions}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", type=Path, nargs="*")
@@ -66,13 +85,15 @@ def main() -> None:
         "adaptive": InferenceConfig(reasoning="adaptive"),
         "never": InferenceConfig(reasoning="never"),
     }
-    print("| policy | reasoning | decisions per processor second | tokens an episode | decisions with new text |")
-    print("|---|---|---|---|---|")
     for checkpoint in options.checkpoints:
         model = DualVLA.from_pretrained(checkpoint)
         episodes = episodes_of(options.shard, model, options.episodes, options.execute)
+        print("| policy | reasoning | decisions per processor second | tokens an episode | decisions with new text |")
+        print("|---|---|---|---|---|")
         for name, config in modes.items():
             print(f"| {checkpoint.name} ({model.policy_type}) | {name} | {measure(model, config, episodes)} |")
+        print("\n| reasoning | from nothing | from the last text | ratio | same text |\n|---|---|---|---|---|")
+        print(f"| {checkpoint.name} ({model.policy_type}) | {drafting(model, episodes)} |\n")
 
 
 if __name__ == "__main__":
