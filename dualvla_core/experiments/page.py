@@ -125,7 +125,8 @@ def section(text: ExperimentText, found: ExperimentSummary, measures: Sequence[s
     """The findings in Markdown."""
     seeds = ", ".join(map(str, found.seeds))
     lines = [f"## {text.title}", "", text.question, "", f"The paper: {text.claim}", ""]
-    lines += [f"Training seeds {seeds}; 95 % t intervals over their means.", ""]
+    told = "95 % t intervals over their means" if len(found.seeds) > 1 else "one seed has no interval"
+    lines += [f"Training seeds {seeds}; {told}.", ""]
     rows = [
         [name, *(estimated(row[measure]) if measure in row else "–" for measure in measures)]
         for name, row in found.variants.items()

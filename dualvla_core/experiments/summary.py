@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from statistics import fmean, stdev
 
 from pydantic import Field
@@ -105,10 +104,10 @@ def summarise(
         for name in found[0]
     }
     differences = [
-        _difference(name, measure, reference, found, trials)
-        for name in variants
+        _difference(name, measure, row[measure], variants[reference][measure], _signs(name, reference, trials))
+        for name, row in variants.items()
         if name != reference
-        for measure in variants[name]
+        for measure in row
         if measure in variants[reference]
     ]
     return ExperimentSummary(
@@ -121,23 +120,16 @@ def summarise(
     )
 
 
-def _difference(
-    name: str,
-    measure: str,
-    reference: str,
-    found: Sequence[Mapping[str, Mapping[str, float | None]]],
-    trials: Sequence[Mapping[str, Mapping[tuple[str, int], float]]],
-) -> Difference:
-    values = [(each[name][measure] or 0.0) - (each[reference][measure] or 0.0) for each in found]
+def _difference(name: str, measure: str, own: Estimate, other: Estimate, signs: Sequence[float]) -> Difference:
+    """``own`` minus ``other``, seed by seed; ``signs`` are of the trials' differences in success."""
     better = worse = p_value = None
     if measure == "success":
-        signs = list(chain.from_iterable(_signs(each[name], each[reference]) for each in trials))
         better, worse = sum(sign > 0 for sign in signs), sum(sign < 0 for sign in signs)
         p_value = sign_test(better, worse)
-    return Difference(
-        variant=name, measure=measure, estimate=estimate(values), better=better, worse=worse, p_value=p_value
-    )
+    found = estimate([one - two for one, two in zip(own.seeds, other.seeds, strict=True)])
+    return Difference(variant=name, measure=measure, estimate=found, better=better, worse=worse, p_value=p_value)
 
 
-def _signs(one: Mapping[tuple[str, int], float], other: Mapping[tuple[str, int], float]) -> list[float]:
-    return [one[trial] - other[trial] for trial in one]
+def _signs(name: str, reference: str, trials: Sequence[Mapping[str, Mapping[tuple[str, int], float]]]) -> list[float]:
+    """Success of a variant minus that of the reference, trial by trial over all seeds."""
+    return [success - each[reference][trial] for each in trials for trial, success in each.get(name, {}).items()]
