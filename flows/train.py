@@ -47,6 +47,10 @@ STAGES = (
 """The stages between curation and report, in the order of the data."""
 
 
+_LAST = 19
+"""The niceness of a process that only runs where no other wants to."""
+
+
 def unpruned(run: RunContext, config: PipelineConfig, curated: CurationArtifacts) -> TrainingData | Missing:
     """The curated data with all of its reasoning: what both teachers learn from."""
     return pruned_by(run, config, curated, config.pruning.model_copy(update={"rule": "none"}))
@@ -77,8 +81,10 @@ class Trainer:
     def specialist(self, label: str = "action teacher", *, blind: bool = False) -> Output:
         """The action teacher, or its control that sees black images."""
         learning = self.config.learning
-        model = learning.model.model_copy(update={"blind": True}) if blind else learning.model
-        execution = self.config.execution.training
+        model, execution = learning.model, self.config.execution.training
+        if blind:  # nobody waits for it, so it takes what the others leave
+            model = model.model_copy(update={"blind": True})
+            execution = execution.model_copy(update={"niceness": _LAST})
         return train_specialist.submit(
             label, self.run, learning.specialist, model, self.raw, self.statistics, execution
         )
@@ -116,11 +122,11 @@ def train_policies(
     trainer = Trainer(run, config, raw, curated.statistics)
     pruned = raw.model_copy(update={"shards": curated.shards})
     specialist = trainer.specialist()
-    generalist = trainer.generalist(specialist)
-    student = trainer.student("DualVLA", pruned, specialist, generalist, config.learning.distillation)
     policies: dict[str, tuple[PolicyType, Output]] = {"specialist": ("specialist", specialist)}
     if config.learning.blind_control:
         policies["blind"] = ("specialist", trainer.specialist("blind control", blind=True))
+    generalist = trainer.generalist(specialist)
+    student = trainer.student("DualVLA", pruned, specialist, generalist, config.learning.distillation)
     return {**policies, "generalist": ("generalist", generalist), "dualvla": ("dualvla", student)}
 
 

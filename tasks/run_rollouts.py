@@ -38,7 +38,7 @@ def _objects(store: ObjectStore, key: str) -> list[str]:
     return [info.key for info in store.list(f"work/{key}/episodes/")]
 
 
-@stage("run_rollouts", version=3, limit="gpu")
+@stage("run_rollouts", version=4, limit="gpu")
 def run_rollouts(
     run: RunContext, config: RolloutConfig, policy: ArtifactRef, policy_type: PolicyType, processes: int
 ) -> Work:

@@ -53,6 +53,7 @@ class TrainingJob(Params):
 def main(path: Path) -> int:
     """Train the job described in ``path``; 0 when all is well, else 1 after saying why."""
     job = TrainingJob.model_validate_json(path.read_text())
+    os.nice(job.execution.niceness)
     threading.Thread(target=_end_with_the_launcher, args=(job,), daemon=True).start()
     try:
         summary = _train(job)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from dualvla_core.experiments.outcome import read_seed, read_trials
 from dualvla_core.experiments.summary import MEASURES, Difference, Estimate, ExperimentSummary, summarise
@@ -16,7 +16,10 @@ from dualvla_core.vla_score.pages import render
 
 PAGE, NUMBERS, SECTION = "experiment.html", "experiment.json", "section.md"
 WIDTH, HEIGHT = 560.0, 320.0
+_LABEL_GAP = 14.0
 _CURVES = ("success", "accuracy", "reasoning")
+
+Place: TypeAlias = tuple[float, float]
 
 
 class ExperimentText(Params):
@@ -40,6 +43,8 @@ class Mark:
     x: float
     y: float
     seeds: tuple[tuple[float, float], ...]
+    label_y: float
+    """Where its name stands: beside it, but clear of the other names."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +94,25 @@ def publish(
 def plane(found: ExperimentSummary) -> tuple[Mark, ...]:
     """Variants in the plane of success (right) and visual questions answered rightly (up), both 0 to 100."""
     x, y = Scale(0, 100, 0, WIDTH), Scale(0, 100, HEIGHT, 0)
-    return tuple(
-        Mark(
+    return marks(
+        (
             name,
             number,
-            x(row["success"].mean),
-            y(row["accuracy"].mean),
+            (x(row["success"].mean), y(row["accuracy"].mean)),
             tuple((x(a), y(b)) for a, b in zip(row["success"].seeds, row["accuracy"].seeds, strict=True)),
         )
         for number, (name, row) in enumerate(found.variants.items())
         if "success" in row and "accuracy" in row
+    )
+
+
+def marks(placed: Iterable[tuple[str, int, Place, tuple[Place, ...]]]) -> tuple[Mark, ...]:
+    """Marks of ``(name, number, place of the mean, places of the seeds)``, their names kept apart."""
+    placed = list(placed)
+    heights = svg.apart([place[1] for _, _, place, _ in placed], _LABEL_GAP, HEIGHT)
+    return tuple(
+        Mark(name, number, *place, seeds, label_y)
+        for (name, number, place, seeds), label_y in zip(placed, heights, strict=True)
     )
 
 
@@ -113,11 +127,11 @@ def curves(found: ExperimentSummary) -> tuple[Curve, ...]:
         ]
         raw = sorted((steps, each.mean) for name, steps, each in known if name != found.reference)
         path = svg.polyline([steps for steps, _ in raw], [value for _, value in raw], x, y)
-        marks = tuple(
-            Mark(name, number, x(steps), y(each.mean), tuple((x(steps), y(value)) for value in each.seeds))
+        placed = (
+            (name, number, (x(steps), y(each.mean)), tuple((x(steps), y(value)) for value in each.seeds))
             for number, (name, steps, each) in enumerate(known)
         )
-        drawn.append(Curve(measure, path, marks))
+        drawn.append(Curve(measure, path, marks(placed)))
     return tuple(drawn)
 
 

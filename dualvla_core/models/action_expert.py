@@ -7,7 +7,6 @@ are computed once and serve every Euler step and every noise draw.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,13 +48,19 @@ class ExpertLayer(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """``tokens`` ``[B, N, E]`` attending to themselves (through ``mask``) and the keys and values ``before``."""
         batch, length, width = tokens.shape
-        qkv = self.qkv(self.attention_norm(tokens)).view(batch, length, 3, self.heads, width // self.heads)
-        queries, keys, values = qkv.permute(2, 0, 3, 1, 4)
+        queries, keys, values = self.project(tokens)
         seen_keys = keys if before is None else torch.cat([before[0], keys], 2)
         seen_values = values if before is None else torch.cat([before[1], values], 2)
         attended = scaled_dot_product_attention(queries, seen_keys, seen_values, attn_mask=mask)
         tokens = tokens + self.out(attended.transpose(1, 2).reshape(batch, length, width))
         return tokens + self.mlp(tokens), (keys, values)
+
+    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values ``[B, heads, N, E / heads]`` of ``tokens`` ``[B, N, E]``."""
+        batch, length, width = tokens.shape
+        qkv = self.qkv(self.attention_norm(tokens)).view(batch, length, 3, self.heads, width // self.heads)
+        queries, keys, values = qkv.permute(2, 0, 3, 1, 4)
+        return queries, keys, values
 
 
 class ConditionTokens(nn.Module):
@@ -109,16 +114,22 @@ class ConditionTokens(nn.Module):
         return torch.cat(blocks, 1), images
 
 
-def condition_on(layers: Iterable[nn.Module], tokens: Tensor, images: int) -> Condition:
-    """Keys and values of condition ``tokens`` ``[B, N, E]``, the first ``images`` of which see only each other."""
+def condition_on(layers: nn.ModuleList, tokens: Tensor, images: int) -> Condition:
+    """Keys and values of condition ``tokens`` ``[B, N, E]``, the first ``images`` of which see only each other.
+
+    Nothing reads what the last layer makes of these tokens, so it ends at their keys and values.
+    """
     length = tokens.shape[1]
     mask = torch.ones(length, length, dtype=torch.bool, device=tokens.device)
     mask[:images, images:] = False
     pairs = []
-    for layer in layers:
+    for layer in layers[:-1]:
         tokens, pair = layer(tokens, mask=mask)
         pairs.append(pair)
-    return Condition(tuple(pairs))
+    last = layers[-1]
+    assert isinstance(last, ExpertLayer)
+    _, keys, values = last.project(tokens)
+    return Condition((*pairs, (keys, values)))
 
 
 class ActionHead(Protocol):

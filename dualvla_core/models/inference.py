@@ -30,8 +30,8 @@ class InferenceConfig(Params):
 
     reasoning: Literal["adaptive", "always", "never"] = Field(
         "adaptive",
-        description="adaptive = the policy decides by its first token whether it speaks; always = it must, which is "
-        "what unpruned reasoning costs; never = it acts at once.",
+        description="adaptive = the policy opens an episode with a text and then decides by its first token whether it "
+        "speaks; always = it must, which is what unpruned reasoning costs; never = it acts at once.",
     )
     reason_every: int = Field(
         1, ge=1, description="Decisions from one reasoning to the next; the text is kept between."
@@ -98,6 +98,11 @@ class Session:
         """Whether the next decision begins with reasoning."""
         return self.config.reasoning != "never" and self.decisions % self.config.reason_every == 0
 
+    @property
+    def must_speak(self) -> bool:
+        """Whether the next reasoning may not be silence."""
+        return self.config.reasoning == "always" or self.decisions == 0
+
 
 @dataclass(frozen=True)
 class Request:
@@ -141,11 +146,7 @@ def _reason(model: DualVLA, requests: Sequence[Request], images: torch.Tensor) -
     if model.policy_type not in REASONING_POLICIES:
         return counts
     for must in (False, True):
-        rows = [
-            index
-            for index, each in enumerate(requests)
-            if each.session.due and (each.session.config.reasoning == "always") == must
-        ]
+        rows = [index for index, each in enumerate(requests) if each.session.due and each.session.must_speak == must]
         if rows:
             said = model.reason(images[rows], [requests[row].instruction for row in rows], must_speak=must)
             for row, text in zip(rows, said, strict=True):

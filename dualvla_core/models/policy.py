@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dualvla_core.evaluation.policy import REASONING_POLICIES, Decision, PolicyError, PolicyObservation
 from dualvla_core.models.batches import image_tensor
@@ -17,17 +18,17 @@ from dualvla_core.models.dualvla import DualVLA
 
 
 class ModelPolicy:
-    """Acts with a `DualVLA`; a reasoning policy may speak before it acts, and decides by itself whether it does."""
+    """Acts with a `DualVLA`; a reasoning policy opens an episode with a text, then speaks when it wants to."""
 
     def __init__(self, model: DualVLA) -> None:
         self.model = model.eval()
         self._generator = torch.Generator()
-        self._said = ""
+        self._said: str | None = None
 
     def reset(self, seed: int) -> None:
         """See `Policy.reset`."""
         self._generator.manual_seed(seed)
-        self._said = ""
+        self._said = None
 
     def act(self, observation: PolicyObservation, instruction: str) -> Decision:
         """See `Policy.act`; simulators name cameras by the last part of the dataset's names."""
@@ -35,11 +36,17 @@ class ModelPolicy:
         images = image_tensor(pixels, self.model.config.image_size)[None]
         known = observation["state"]
         state = None if known is None else torch.tensor(known, dtype=torch.float32)[None]
+        text = ""
         if self.model.policy_type in REASONING_POLICIES:
-            self._said = reason_from_draft(self.model, images, instruction, self._said)
+            text = self._said = self._reason(images, instruction)
         noise = self.model.draw_noise(self._generator)[None]
-        (actions,) = self.model.act_after(images, [instruction], state, [self._said], noise)
-        return Decision(actions.numpy(), self._said or None)
+        (actions,) = self.model.act_after(images, [instruction], state, [text], noise)
+        return Decision(actions.numpy(), text or None)
+
+    def _reason(self, images: Tensor, instruction: str) -> str:
+        if self._said is None:
+            return self.model.reason(images, [instruction], must_speak=True)[0]
+        return reason_from_draft(self.model, images, instruction, self._said)
 
     def answer(
         self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str], max_tokens: int

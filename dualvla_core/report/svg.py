@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -116,3 +117,18 @@ def ticks(high: float, most: int = 8) -> list[float]:
         return [0.0]
     step = nice_step(high, most)
     return [index * step for index in range(math.floor(high / step + 1e-9) + 1)]
+
+
+def apart(wanted: Sequence[float], gap: float, most: float) -> list[float]:
+    """Places near the wanted ones in [0, ``most``], at least ``gap`` from each other as far as there is room."""
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    found = list(wanted)
+    for lower, upper in pairwise(order):
+        found[upper] = max(found[upper], found[lower] + gap)
+    excess = max((found[index] for index in order), default=0.0) - most
+    if excess > 0:
+        ceiling = most
+        for index in reversed(order):
+            found[index] = min(found[index], ceiling)
+            ceiling = found[index] - gap
+    return found

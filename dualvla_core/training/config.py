@@ -76,4 +76,7 @@ class TrainingExecution(Params):
         description="Who hears of every step beside the record: tensorboard (event files in the cache), wandb (offline "
         "without WANDB_MODE).",
     )
+    niceness: int = Field(
+        0, ge=0, le=19, description="How far its processes stand back for others; a blind control always stands back."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = GPUs where there are any.")

@@ -48,14 +48,17 @@ def experiment(
 
 
 def _tell(run: RunContext, config: PipelineConfig, settings: Settings, report: ArtifactRef) -> None:
-    """Copy the report to where people look for it, print its section, and its path as the last line."""
+    """Copy the report to where people look for it, print its section and rates, and its path as the last line."""
     from dualvla_core.experiments.page import PAGE, SECTION  # noqa: PLC0415
+    from flows.experiments.rates import decision_rates, told  # noqa: PLC0415
     from tasks.publish_report import export_artifact  # noqa: PLC0415
     from tasks.stage import open_artifacts  # noqa: PLC0415
 
-    name = open_artifacts(run).manifest(report).summary["experiment"]
+    store = open_artifacts(run)
+    name = store.manifest(report).summary["experiment"]
     folder = export_artifact(run, report, settings.root / "reports" / f"{config.name}-{name}")
     typer.echo((folder / SECTION).read_text(encoding="utf-8"))
+    typer.echo(told(decision_rates(store, report)))
     typer.echo(str(folder / PAGE))
 
 

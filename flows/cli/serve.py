@@ -24,7 +24,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option
     embodiment: Annotated[str | None, typer.Option(help="Refuse a checkpoint that drives another robot.")] = None,
     reasoning: Annotated[
         Literal["adaptive", "always", "never"],
-        typer.Option(help="adaptive = the policy decides by its first token whether it speaks."),
+        typer.Option(help="adaptive = the policy opens an episode with a text, then decides by its first token."),
     ] = "adaptive",
     reason_every: Annotated[int, typer.Option(min=1, help="Decisions from one reasoning to the next.")] = 1,
     execute: Annotated[int, typer.Option(min=1, help="Actions the robot carries out per decision.")] = 1,

@@ -3,7 +3,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dualvla_core.experiments.page import HEIGHT, NUMBERS, PAGE, SECTION, WIDTH, ExperimentText, curves, plane, publish
+from dualvla_core.experiments.page import (
+    HEIGHT,
+    NUMBERS,
+    PAGE,
+    SECTION,
+    WIDTH,
+    ExperimentText,
+    curves,
+    marks,
+    plane,
+    publish,
+)
 from dualvla_core.experiments.summary import ExperimentSummary
 from tests.dualvla_core.experiments.conftest import MakeSeed
 
@@ -50,3 +61,9 @@ def test_drawings(make_seed: MakeSeed, tmp_path: Path) -> None:
     success, *_ = curves(found)
     assert success.path == f"M{WIDTH:g} {0.75 * HEIGHT:g}"  # raw_5 alone is on the line, at the last step
     assert [mark.x for mark in success.marks] == [0, WIDTH]
+
+
+def test_names_of_coinciding_variants_stand_apart() -> None:
+    one, other = marks((name, 0, (10.0, 50.0), ()) for name in "ab")
+    assert one.y == other.y == one.label_y == 50
+    assert other.label_y - one.label_y >= 12  # the height of a line

@@ -69,12 +69,7 @@ def test_robots_decide_together_as_they_do_alone(policy: DualVLA, asked: list[An
 
     together = requests()
     both = [decide_together(policy, together), decide_together(policy, together)]
-    assert asked == [
-        (["Robot 0.", "Robot 1."], False),
-        (["Robot 2."], True),
-        (["Robot 0."], False),
-        (["Robot 2."], True),
-    ]
+    assert asked == [(["Robot 0.", "Robot 1.", "Robot 2."], True), (["Robot 0."], False), (["Robot 2."], True)]
     for index, request in enumerate(requests()):
         for batch in both:
             (alone,) = decide_together(policy, [request])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,32 @@ def test_a_decision_follows_from_observation_and_seed(policy: DualVLA) -> None:
 
 def test_a_specialist_says_nothing(policy: DualVLA) -> None:
     assert ModelPolicy(policy).act(observation("front", "wrist"), "Open the drawer.").reasoning is None
+
+
+def test_an_episode_opens_with_a_text_and_what_follows_may_be_silent(
+    policy: DualVLA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy.policy_type = "dualvla"
+    forced: list[bool] = []
+    drafts: list[str] = []
+
+    def reason(*_: Any, must_speak: bool = False) -> list[str]:
+        forced.append(must_speak)
+        return ["subtask: Pull."]
+
+    def from_draft(*arguments: Any) -> str:
+        drafts.append(arguments[-1])
+        return ""
+
+    monkeypatch.setattr(policy, "reason", reason)
+    monkeypatch.setattr("dualvla_core.models.policy.reason_from_draft", from_draft)
+    acting = ModelPolicy(policy)
+    for seed in (1, 2):
+        acting.reset(seed)
+        said = [acting.act(observation("front", "wrist"), "Open the drawer.").reasoning for _ in range(3)]
+        assert said == ["subtask: Pull.", None, None]
+    assert forced == [True, True]
+    assert drafts == ["subtask: Pull.", ""] * 2
 
 
 def test_a_blind_policy_acts_alike_whatever_there_is_to_see(policy: DualVLA) -> None:

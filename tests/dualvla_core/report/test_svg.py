@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,3 +91,11 @@ def test_a_nice_step_divides_into_at_most_as_many_steps(span: float, most: int) 
 @pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (0.125, "0.12"), (-0.001, "0"), (100.0, "100")])
 def test_numbers_are_short(value: float, text: str) -> None:
     assert svg.number(value) == text
+
+
+def test_labels_keep_apart_and_inside() -> None:
+    assert svg.apart([50, 10], 7, 100) == [50, 10]
+    assert svg.apart([99, 98, 100], 7, 100) == [93, 86, 100]
+    found = svg.apart([40, 41, 42, 43], 7, 100)
+    assert all(upper - lower >= 7 for lower, upper in pairwise(found))
+    assert svg.apart([], 7, 100) == []

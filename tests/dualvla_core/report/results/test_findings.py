@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 
 from dualvla_core.report.context import TrainedPolicy
 from dualvla_core.report.results.findings import findings
 from dualvla_core.report.results.measures import measure_policy
 from dualvla_core.report.results.model import PolicyResult
-from dualvla_core.report.results.plane import apart, place
+from dualvla_core.report.results.plane import place
 
 from .conftest import MakePolicy
 
@@ -82,11 +80,3 @@ def test_the_plane_holds_who_has_both_and_the_strip_the_rest(make_policy: MakePo
     ]
     assert [point.label_y for point in plane.points] == [50.0, 57.0]
     assert place([measured(make_policy("other"))]) is None
-
-
-def test_labels_keep_apart_and_inside() -> None:
-    assert apart([50, 10], 7) == [50, 10]
-    assert apart([99, 98, 100], 7) == [93, 86, 100]
-    found = apart([40, 41, 42, 43], 7)
-    assert all(upper - lower >= 7 for lower, upper in pairwise(found))
-    assert apart([], 7) == []
