@@ -10,6 +10,7 @@ from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.experiments.config import ExperimentName
 from dualvla_core.experiments.page import ExperimentText
 from dualvla_core.pipeline_config import PipelineConfig
+from dualvla_core.simulation.scenes import TaskName
 from flows.curate import curate_all
 from flows.demonstrations import first
 from flows.recorded import recorded
@@ -59,6 +60,8 @@ class Experiment:
     reference: str
     describe: Callable[[PipelineConfig], ExperimentText]
     train: Callable[[Bench], dict[str, Trained] | Missing]
+    unseen: bool = False
+    """Whether the variants also play `ExperimentConfig.unseen_tasks`."""
 
 
 def run_experiment(experiment: Experiment, config: PipelineConfig, run: RunContext | None) -> ArtifactRef | Missing:
@@ -115,26 +118,27 @@ def measure_one_seed(
     trained = experiment.train(bench)
     if isinstance(trained, Missing):
         return trained
-    measures = {name: _measures(bench, name, variant) for name, variant in trained.items()}
+    unseen = config.experiment.unseen_tasks if experiment.unseen else ()
+    measures = {name: _measures(bench, name, variant, unseen) for name, variant in trained.items()}
     variants: dict[str, VariantArtifacts] = {}
     for name, variant in trained.items():
         refs = collected(list(measures[name].values()))
         if isinstance(refs, Missing):
             return refs
         by_role = dict(zip(measures[name], refs, strict=True))
-        unseen = by_role.pop("unseen", None)
+        elsewhere = by_role.pop("unseen", None)
         policy = PolicyArtifacts.model_validate(by_role)
-        variants[name] = VariantArtifacts(policy=policy, fine_tuning=variant.fine_tuning, unseen=unseen)
+        variants[name] = VariantArtifacts(policy=policy, fine_tuning=variant.fine_tuning, unseen=elsewhere)
     return first(collected([measure_experiment.submit(f"seed {seed}", run, experiment.name, seed, variants)]))
 
 
-def _measures(bench: Bench, name: str, variant: Trained) -> dict[str, Output]:
+def _measures(bench: Bench, name: str, variant: Trained, unseen: tuple[TaskName, ...]) -> dict[str, Output]:
     run, config = bench.run, bench.config
     kind, policy = variant.kind, variant.policy
     found = {"checkpoint": policy}
     found |= evaluate_policy(run, config, name, kind, policy, bench.raw, bench.curated.statistics)
-    if config.experiment.unseen_tasks:
-        trials = config.evaluation.rollouts.model_copy(update={"tasks": config.experiment.unseen_tasks})
+    if unseen:
+        trials = config.evaluation.rollouts.model_copy(update={"tasks": unseen})
         label, processes = f"{name} · unseen tasks", config.execution.rollout_processes
         found["unseen"] = run_rollouts.submit(label, run, trials, policy, kind, processes)
     return found
