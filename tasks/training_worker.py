@@ -5,6 +5,7 @@ What it has to say to the launcher it prints as JSON, one event a line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -53,7 +54,8 @@ class TrainingJob(Params):
 def main(path: Path) -> int:
     """Train the job described in ``path``; 0 when all is well, else 1 after saying why."""
     job = TrainingJob.model_validate_json(path.read_text())
-    os.nice(job.execution.niceness)
+    if job.execution.niceness:
+        _stand_back(job.execution.niceness)
     threading.Thread(target=_end_with_the_launcher, args=(job,), daemon=True).start()
     try:
         summary = _train(job)
@@ -102,6 +104,13 @@ class _Teller:
 def _tell(event: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps({EVENT: event}) + "\n")
     sys.stdout.flush()
+
+
+def _stand_back(niceness: int) -> None:
+    """Lower this process's claim to processors; Linux may weigh sessions first, and torchrun gave each worker one."""
+    os.nice(niceness)
+    with contextlib.suppress(OSError):  # a kernel that weighs processes alone
+        Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def _end_with_the_launcher(job: TrainingJob) -> None:
