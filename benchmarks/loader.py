@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +22,8 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import simplejpeg
+from rivals.environment import python_with, told_by
 
 from dualvla_core.episodes.embodiment import Arm, Embodiment, SignalSlice
 from dualvla_core.episodes.segment import SegmentWriter
@@ -39,39 +39,6 @@ ROBOT = Embodiment(
     relative_actions=True,
     arms=(Arm(name="arm", joints=SignalSlice(column="observation.state", start=0, stop=WIDTH)),),
 )
-
-LITDATA_WRITE = """
-import sys, pyarrow as pa, numpy as np
-from litdata import optimize
-table = pa.ipc.open_file(sys.argv[1]).read_all()
-images, actions = table["image.front"], np.array(table["action"].to_pylist(), np.float32)
-def sample(index):
-    rows = np.arange(index, index + 16).clip(max=len(actions) - 1)
-    return {"image": images[index].as_py(), "actions": actions[rows]}
-if __name__ == "__main__":
-    optimize(fn=sample, inputs=list(range(len(actions))), output_dir=sys.argv[2], chunk_bytes="64MB", num_workers=1)
-"""
-
-LITDATA_READ = """
-import sys, time, json, numpy as np, cv2
-from litdata import StreamingDataset, StreamingDataLoader
-cv2.setNumThreads(1)
-class Frames(StreamingDataset):
-    def __getitem__(self, index):
-        sample = super().__getitem__(index)
-        image = cv2.imdecode(np.frombuffer(sample["image"], np.uint8), cv2.IMREAD_COLOR_RGB)
-        return image, sample["actions"]
-loader = StreamingDataLoader(Frames(sys.argv[1], shuffle=True), batch_size=64, num_workers=0)
-def batches():
-    while True:
-        yield from loader
-done, stream = 0, batches()
-next(stream)
-wall, cpu = time.perf_counter(), time.process_time()
-while time.perf_counter() - wall < float(sys.argv[2]):
-    done += len(next(stream)[0])
-print(json.dumps([done / (time.process_time() - cpu), done / (time.perf_counter() - wall)]))
-"""
 
 
 def images(count: int) -> Iterator[bytes]:
@@ -119,51 +86,64 @@ def measured(batches: Iterator[int], seconds: float) -> tuple[float, float]:
     return done / (time.process_time() - cpu), done / (time.perf_counter() - wall)
 
 
-def decode_only(shard: Path) -> Iterator[int]:
-    """The floor: the same images, held in memory, decoded in random order, thrown away, and nothing else."""
+def in_memory(shard: Path) -> Iterator[list[np.ndarray]]:
+    """Batches of the shard's encoded images, which are held in memory, in random order."""
     column = pa.ipc.open_file(str(shard / "shard.arrow")).read_all()["image.front"]
     encoded = [np.frombuffer(image.as_buffer(), np.uint8) for image in column]
     rng = np.random.default_rng(0)
     while True:
-        for index in rng.integers(0, len(encoded), BATCH):
-            cv2.imdecode(encoded[index], cv2.IMREAD_COLOR_RGB)
+        yield [encoded[index] for index in rng.integers(0, len(encoded), BATCH)]
+
+
+def decode_only(shard: Path) -> Iterator[int]:
+    """The floor: images are decoded, thrown away, and nothing else."""
+    for batch in in_memory(shard):
+        for image in batch:
+            cv2.imdecode(image, cv2.IMREAD_COLOR_RGB)
+        yield BATCH
+
+
+def decode_in_place(shard: Path) -> Iterator[int]:
+    """The lowest floor we know: libjpeg-turbo itself, every image into the same memory."""
+    memory = np.empty((SIZE, SIZE, 3), np.uint8)
+    for batch in in_memory(shard):
+        for image in batch:
+            simplejpeg.decode_jpeg(image, buffer=memory)
         yield BATCH
 
 
 def decode_batches(shard: Path) -> Iterator[int]:
-    """The same, but a whole batch is delivered: what any loader must do at least."""
-    column = pa.ipc.open_file(str(shard / "shard.arrow")).read_all()["image.front"]
-    encoded = [np.frombuffer(image.as_buffer(), np.uint8) for image in column]
-    rng = np.random.default_rng(0)
-    while True:
-        np.stack([cv2.imdecode(encoded[index], cv2.IMREAD_COLOR_RGB) for index in rng.integers(0, len(encoded), BATCH)])
+    """The floor, but a whole batch is delivered."""
+    for batch in in_memory(shard):
+        np.stack([cv2.imdecode(image, cv2.IMREAD_COLOR_RGB) for image in batch])
         yield BATCH
 
 
 def ours(shard: Path) -> Iterator[int]:
-    """Each frame goes into the batch as soon as it is decoded: the memory of its image is used again for the next."""
+    """The frames of a batch, as training takes them."""
     dataset = ShardDataset([shard], action_chunk=CHUNK)
-    images = np.empty((BATCH, SIZE, SIZE, 3), np.uint8)
-    actions = np.empty((BATCH, CHUNK, WIDTH), np.float32)
     for batch in BatchSampler(SampleOrder([len(dataset)]), BATCH):
-        for place, index in enumerate(batch):
-            frame = dataset[index]
-            images[place], actions[place] = frame.images["front"], frame.actions
-        yield BATCH
+        frames = [dataset[index] for index in batch]
+        yield len(frames)
 
 
-PROGRAMS = {"JPEG decoding alone": decode_only, "JPEG decoding into batches": decode_batches, "this project": ours}
+def ours_stacked(shard: Path) -> Iterator[int]:
+    """The same as two arrays, as litdata's loader delivers them."""
+    dataset = ShardDataset([shard], action_chunk=CHUNK)
+    for batch in BatchSampler(SampleOrder([len(dataset)]), BATCH):
+        frames = [dataset[index] for index in batch]
+        images, _ = np.stack([frame.images["front"] for frame in frames]), np.stack([frame.actions for frame in frames])
+        yield len(images)
 
 
-def litdata_python(folder: Path) -> Path:
-    """The interpreter of an environment that holds litdata."""
-    python = folder / "litdata-environment" / "bin" / "python"
-    if not python.exists():
-        venv.create(python.parent.parent, with_pip=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "-q", LITDATA, "torch==2.13.0", "pyarrow", "opencv-python"], check=True
-        )
-    return python
+OURS = "this project, stacked"
+PROGRAMS = {
+    "JPEG decoding alone (OpenCV)": decode_only,
+    "JPEG decoding alone (libjpeg-turbo into one place)": decode_in_place,
+    "JPEG decoding into batches (OpenCV)": decode_batches,
+    "this project": ours,
+    OURS: ours_stacked,
+}
 
 
 def main() -> None:
@@ -175,25 +155,25 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
-    python = litdata_python(options.cache)
+    python = python_with(options.cache / "litdata-environment", [LITDATA, "pyarrow", "opencv-python-headless"])
     with tempfile.TemporaryDirectory(dir=options.cache) as scratch:
         folder = Path(scratch)
         shard = write_shard(folder, options.samples)
-        chunks, script = folder / "chunks", folder / "program.py"
-        script.write_text(LITDATA_WRITE)
-        subprocess.run([python, script, shard / "shard.arrow", chunks], check=True, stdout=subprocess.DEVNULL)
-        script.write_text(LITDATA_READ)
+        chunks = folder / "chunks"
+        told_by(python, "litdata_write.py", shard / "shard.arrow", chunks)
         best: dict[str, list[float]] = {}
         for _ in range(options.turns):
             for name, program in PROGRAMS.items():
                 note(best, name, measured(program(shard), options.seconds))
-            command = [python, script, chunks, str(options.seconds)]
-            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            note(best, LITDATA.replace("==", " "), json.loads(told.splitlines()[-1]))
+            told = told_by(python, "litdata_read.py", chunks, options.seconds)
+            note(best, LITDATA.replace("==", " "), json.loads(told))
         shutil.rmtree(chunks)
-    print("| program | samples per processor second | per second | this project in relation to it |\n|---|---|---|---|")
+    print(
+        "| program | samples per processor second | per second | this project to it | stacked |\n|---|---|---|---|---|"
+    )
     for name, (cpu, wall) in best.items():
-        print(f"| {name} | {cpu:.0f} | {wall:.0f} | {best['this project'][0] / cpu:.2f} |")
+        ratios = (best[mine][0] / cpu for mine in ("this project", OURS))
+        print(f"| {name} | {cpu:.0f} | {wall:.0f} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
 
 
 def note(best: dict[str, list[float]], name: str, rates: tuple[float, float]) -> None:
