@@ -131,7 +131,7 @@ def _format(segment: Segment, row: Mapping[str, Any]) -> _Format:
     signals, embodiment = segment.signals(row["position"]), segment.embodiment
     found = [matrix(signals.column(name), f"The column {name!r}") for name in FEATURES]
     state, action = (0 if values is None else values.shape[1] for values in found)
-    images = ((camera, _decoded(segment.images(row["position"], camera)[0])) for camera in segment.cameras)
+    images = ((camera, decode_jpeg(segment.images(row["position"], camera)[0])) for camera in segment.cameras)
     return _Format(
         robot_type=embodiment.robot_types[0] if embodiment.robot_types else embodiment.name,
         fps=row["fps"],
