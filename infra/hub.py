@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from dualvla_core.errors import ConfigError, DatasetError
@@ -24,7 +25,8 @@ def pinned_dataset(name: str) -> str:
 
     Raises `DatasetError` as `fetch_dataset` does.
     """
-    return f"{name.partition('@')[0]}@{_snapshot(name, _METADATA).name}"
+    repository, _, revision = name.partition("@")
+    return f"{repository}@{_snapshot(repository, revision, _METADATA).name}"
 
 
 @functools.cache
@@ -38,17 +40,17 @@ def fetch_dataset(name: str) -> Path:
     """
     from dualvla_core.episodes.reader import readable_layout  # noqa: PLC0415 - the command line starts without it
 
-    metadata = _snapshot(name, _METADATA)
+    repository, _, revision = name.partition("@")
+    metadata = _snapshot(repository, revision, _METADATA)
     if any((metadata / folder / "info.json").is_file() for folder in ("meta", "meta_data")):
         readable_layout(metadata)
-    return _snapshot(f"{name.partition('@')[0]}@{metadata.name}")
+    return _snapshot(repository, metadata.name)
 
 
-def _snapshot(name: str, patterns: tuple[str, ...] | None = None) -> Path:
+def _snapshot(repository: str, revision: str, patterns: Sequence[str] | None = None) -> Path:
     """The files of a dataset that match ``patterns``; the folder's name is the commit."""
     from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - only datasets of the hub need it
 
-    repository, _, revision = name.partition("@")
     wanted = None if patterns is None else list(patterns)
     try:
         found = snapshot_download(
@@ -60,20 +62,15 @@ def _snapshot(name: str, patterns: tuple[str, ...] | None = None) -> Path:
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise DatasetError(
-            f"There is no folder {name!r} here and no dataset {repository!r} on the hub (or it is private: "
+            f"There is no folder {repository!r} here and no such dataset on the hub (or it is private: "
             "`hf auth login`); correct the name."
         ) from error
     except errors.RevisionNotFoundError as error:
         raise DatasetError(f"The hub dataset {repository} has no revision {revision!r}; correct it.") from error
-    except errors.IncompleteSnapshotError as error:
-        raise DatasetError(
-            f"The copy of the hub dataset {repository} here is incomplete, and the hub cannot be reached for the rest; "
-            "connect, or give the folder of a copy."
-        ) from error
     except (OSError, ValueError, errors.HTTPError) as error:
         raise DatasetError(
-            f"There is no folder {name!r} here, and the hub cannot be reached to fetch it "
-            f"({type(error).__name__}); connect, or give the folder of a copy."
+            f"There is no folder {repository!r} here, and the hub's dataset of this name is neither complete in the "
+            f"cache nor can it be fetched ({type(error).__name__}); connect, or give the folder of a copy."
         ) from error
     return Path(found)
 

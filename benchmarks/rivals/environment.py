@@ -22,7 +22,7 @@ def python_with(folder: Path, packages: Sequence[str], alone: Sequence[str] = ()
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         pip = [python, "-m", "pip", "install", "-q"]
         index = os.environ.get("TORCH_INDEX", INDEX)
-        subprocess.run([*pip, "--no-deps", "--index-url", index, f"{TORCH}+cpu"], check=True)
+        subprocess.run([*pip, "--no-deps", "--retries", "0", "--index-url", index, f"{TORCH}+cpu"], check=True)
         subprocess.run([*pip, TORCH, *packages], check=True)
         if alone:
             subprocess.run([*pip, "--no-deps", *alone], check=True)

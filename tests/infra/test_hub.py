@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import huggingface_hub
@@ -41,34 +41,39 @@ def hub_of_datasets() -> Iterator[Hub]:
 
 @pytest.fixture
 def ask(hub_of_datasets: Hub, tmp_path: Path) -> Callable[..., list[str]]:
-    """Ask `infra.hub` for datasets in a process whose environment names the server; the answers, one a dataset."""
+    """Call functions of `infra.hub` in a process whose environment names the server; what each call answered."""
 
-    def run(*names: str, call: str = "fetch_dataset", **environment: str) -> list[str]:
+    def run(*calls: tuple[str, str], **environment: str) -> list[str]:
         told = {"HF_ENDPOINT": hub_of_datasets.url, "HF_HOME": str(tmp_path / "home"), **environment}
-        done = subprocess.run(
-            [sys.executable, "-c", ASKING, call, *names],
-            env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1", **told},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        answers: list[str] = json.loads(done.stdout)
+        answers: list[str] = json.loads(in_process(ASKING, json.dumps(calls), told))
         return answers
 
     return run
+
+
+def in_process(program: str, argument: str, environment: Mapping[str, str]) -> str:
+    """The last line the program prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, argument],
+        env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return done.stdout.splitlines()[-1]
 
 
 ASKING = """
 import json, sys
 from dualvla_core.errors import UserError
 from infra import hub
-def answer(name):
+def answer(call, name):
     try:
-        return str(getattr(hub, sys.argv[1])(name))
+        return str(getattr(hub, call)(name))
     except UserError as error:
         return str(error)
-print(json.dumps([answer(name) for name in sys.argv[2:]]))
+print(json.dumps([answer(*each) for each in json.loads(sys.argv[1])]))
 """
 
 
@@ -85,7 +90,8 @@ def test_metadata_comes_first_and_everything_once(
     hub_of_datasets: Hub, ask: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     hub_of_datasets.datasets["lab/demos"] = lerobot(tmp_path / "demos", "v2.1")
-    (folder,) = ask("lab/demos")
+    fetch, pin = "fetch_dataset", "pinned_dataset"
+    (folder,) = ask((fetch, "lab/demos"))
     assert Path(folder).name == COMMIT["main"]
     held = {str(file.relative_to(folder)): file.read_text() for file in Path(folder).rglob("*") if file.is_file()}
     assert held == {
@@ -96,15 +102,18 @@ def test_metadata_comes_first_and_everything_once(
     fetched = list(hub_of_datasets.fetched)
     assert {name.partition("/")[0] for name in fetched[:2]} == {"meta"}
     assert sorted(fetched) == sorted(held)
-    assert ask("lab/demos", call="pinned_dataset") == [f"lab/demos@{COMMIT['main']}"]
-    assert ask("lab/demos@v2", call="pinned_dataset") == [f"lab/demos@{COMMIT['v2']}"]
     hub_of_datasets.requests.clear()
-    assert ask(f"lab/demos@{COMMIT['main']}") == [folder]
+    again = ask((fetch, f"lab/demos@{COMMIT['main']}"), (pin, f"lab/demos@{COMMIT['main']}"))
+    assert again == [folder, f"lab/demos@{COMMIT['main']}"]
     assert hub_of_datasets.requests == []  # what a commit holds does not change
-    assert ask("lab/demos", HF_HUB_OFFLINE="1") == [folder]
-    assert ask("lab/demos", HF_ENDPOINT="http://127.0.0.1:9") == [folder]
-    incomplete = "The copy of the hub dataset lab/demos here is incomplete, and the hub cannot be reached for the rest"
-    assert ask(f"lab/demos@{COMMIT['v2']}", HF_HUB_OFFLINE="1")[0].startswith(incomplete)
+    pinned = [f"lab/demos@{COMMIT[name]}" for name in ("main", "v2")]
+    assert ask((pin, "lab/demos"), (pin, "lab/demos@v2")) == pinned
+    offline = ask((fetch, "lab/demos"), (pin, "lab/demos"), (fetch, pinned[1]), HF_HUB_OFFLINE="1")
+    assert offline[:2] == [folder, pinned[0]]
+    assert "is neither complete in the cache nor can it be fetched" in offline[2]  # only its metadata is here
+    unreachable = ask((fetch, "lab/demos"), (fetch, "lab/elsewhere"), HF_ENDPOINT="http://127.0.0.1:9")
+    assert unreachable[0] == folder
+    assert unreachable[1].startswith("There is no folder 'lab/elsewhere' here, and the hub's dataset of this name is")
 
 
 def test_what_cannot_be_had_is_told_in_one_sentence(
@@ -115,20 +124,18 @@ def test_what_cannot_be_had_is_told_in_one_sentence(
     hub_of_datasets.datasets["lab/legacy"] = lerobot(tmp_path / "legacy", "v1.6")
     hub_of_datasets.gated.add("lab/gated")
     hub_of_datasets.broken.add(".parquet")
-    sentences = [
+    names = ("lab/gated", "lab/nothing", "lab/legacy@v9", "lab/failing", "lab/legacy")
+    *told, refused = ask(*(("fetch_dataset", name) for name in names))
+    assert told == [
         "The hub dataset lab/gated is gated; accept its terms on its page and run `hf auth login`.",
-        "There is no folder 'lab/nothing' here and no dataset 'lab/nothing' on the hub (or it is private: "
+        "There is no folder 'lab/nothing' here and no such dataset on the hub (or it is private: "
         "`hf auth login`); correct the name.",
         "The hub dataset lab/legacy has no revision 'v9'; correct it.",
-        "There is no folder 'lab/failing@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' here, and the hub cannot be reached "
-        "to fetch it (HfHubHTTPError); connect, or give the folder of a copy.",
+        "There is no folder 'lab/failing' here, and the hub's dataset of this name is neither complete in the cache "
+        "nor can it be fetched (LocalEntryNotFoundError); connect, or give the folder of a copy.",
     ]
-    assert ask("lab/gated", "lab/nothing", "lab/legacy@v9", "lab/failing") == sentences
-    (refused,) = ask("lab/legacy")
     assert "is a dataset in the layout LeRobot v1: convert it with LeRobot's own scripts" in refused
     assert not any(name.endswith(".mp4") and "legacy" in name for name in hub_of_datasets.requests)
-    (alone,) = ask("lab/elsewhere", HF_ENDPOINT="http://127.0.0.1:9")
-    assert alone.startswith("There is no folder 'lab/elsewhere' here, and the hub cannot be reached to fetch it")
 
 
 def test_a_dataset_of_the_hub_is_examined_and_scanned_by_its_name(
@@ -137,15 +144,7 @@ def test_a_dataset_of_the_hub_is_examined_and_scanned_by_its_name(
     """Through the doors of a user: the doctor, and a scan whose record names the commit."""
     hub_of_datasets.datasets["lab/gr1"] = shared_data / "gr1_sim_lerobot_v20"
     told = {"HF_ENDPOINT": hub_of_datasets.url, "HF_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        [sys.executable, "-c", SCANNING, str(tmp_path / "here")],
-        env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1", **told},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(in_process(SCANNING, str(tmp_path / "here"), told))
     assert found["episodes"] == 5
     assert found["source"] == {"name": "gr1", "path": f"lab/gr1@{COMMIT['main']}"}
     assert found["sound"] is True

@@ -63,6 +63,7 @@ def dataset(request: pytest.FixtureRequest, write_dataset: Make, merge: Make, tm
         robomimic(root / "two.hdf5")
         robomimic(root / "one.hdf5", lengths=(5,))
     elif request.param == "aloha":
+        root.mkdir()
         for number in range(3):
             aloha(root / f"episode_{number}.hdf5", seed=number)
     elif request.param == "v3":
