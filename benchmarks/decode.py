@@ -42,7 +42,7 @@ KEYS = ("frame_index", "episode_index", "index", "task_index")
 FPS = 30
 SIZES = {"256x256": (256, 256), "640x480": (480, 640)}
 RIVALS = ("datasets>=4,<5", "av<16", "accelerate", "deepdiff<9", "draccus==0.10.0", "einops", "jsonlines", "termcolor")
-RIVALS += ("gymnasium", "imageio-ffmpeg", "opencv-python-headless", "pyserial", "torchcodec==0.13.*")
+RIVALS += ("gymnasium", "imageio-ffmpeg", "opencv-python-headless", "pillow", "pyserial", "torchcodec==0.13.*")
 ALONE = ("lerobot==0.4.4", "torchvision==0.28.0")  # they ask for an older torch, and read videos with this one too
 
 

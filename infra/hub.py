@@ -67,7 +67,7 @@ def _snapshot(repository: str, revision: str, patterns: Sequence[str] | None = N
         ) from error
     except errors.RevisionNotFoundError as error:
         raise DatasetError(f"The hub dataset {repository} has no revision {revision!r}; correct it.") from error
-    except (OSError, ValueError, errors.HTTPError) as error:
+    except (OSError, ValueError, errors.HTTPError) as error:  # type: ignore[attr-defined] # of httpx, or httpx2 of late
         raise DatasetError(
             f"There is no folder {repository!r} here, and the hub's dataset of this name is neither complete in the "
             f"cache nor can it be fetched ({type(error).__name__}); connect, or give the folder of a copy."
