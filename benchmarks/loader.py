@@ -1,18 +1,19 @@
 """Reading training samples in random order, side by side with litdata and with nothing but JPEG decoding.
 
-    python benchmarks/loader.py [--samples 3000] [--seconds 10]
+    python benchmarks/loader.py [--samples 3000] [--rounds 100]
 
 Every program delivers batches of 64 RGB images of 256 x 256 with their 16 actions, in an exact or (litdata) its own
 shuffle, from the same images. litdata runs in an environment of its own, which the benchmark makes once.
-The programs take turns, so that a busy machine slows them all; times are processor seconds, best of the turns.
+The programs take turns batch by batch, so that a busy machine slows them all; times are of the processor, the median
+of all batches.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import sys
+import os
+import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import simplejpeg
-from rivals.environment import python_with, told_by
+from rivals.environment import program, python_with, told_by
 
 from dualvla_core.episodes.embodiment import Arm, Embodiment, SignalSlice
 from dualvla_core.episodes.segment import SegmentWriter
@@ -32,6 +33,7 @@ from dualvla_core.shards import BatchSampler, SampleOrder, ShardDataset, ShardsC
 
 LITDATA = "litdata==0.2.76"
 SIZE, FRAMES, BATCH, CHUNK, WIDTH = 256, 150, 64, 16, 7
+WARMING = 5  # rounds that are not counted
 ROBOT = Embodiment(
     name="benchmark",
     description="seven joints",
@@ -75,15 +77,6 @@ def write_shard(folder: Path, samples: int) -> Path:
     pq.write_table(pa.Table.from_pylist(rows, DECISIONS), decisions / "decisions.parquet")
     build_shard(ShardsConfig(), segment, decisions, shard)
     return shard
-
-
-def measured(batches: Iterator[int], seconds: float) -> tuple[float, float]:
-    """Samples per processor second and per second; the first batch warms up."""
-    next(batches)
-    done, wall, cpu = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - wall < seconds:
-        done += next(batches)
-    return done / (time.process_time() - cpu), done / (time.perf_counter() - wall)
 
 
 def in_memory(shard: Path) -> Iterator[list[np.ndarray]]:
@@ -146,11 +139,45 @@ PROGRAMS = {
 }
 
 
+class Here:
+    """A program of this process."""
+
+    def __init__(self, batches: Iterator[int]) -> None:
+        self._batches = batches
+
+    def batch(self) -> float:
+        """Processor seconds of one batch."""
+        start = time.process_time()
+        next(self._batches)
+        return time.process_time() - start
+
+
+class There:
+    """A program of another environment, which makes a batch for every line it is sent, and says how long it took."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def batch(self) -> float:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate("")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=3000)
-    parser.add_argument("--seconds", type=float, default=10, help="of each turn")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "dualvla-benchmark-loader")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -159,27 +186,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.cache) as scratch:
         folder = Path(scratch)
         shard = write_shard(folder, options.samples)
-        chunks = folder / "chunks"
-        told_by(python, "litdata_write.py", shard / "shard.arrow", chunks)
-        best: dict[str, list[float]] = {}
-        for _ in range(options.turns):
-            for name, program in PROGRAMS.items():
-                note(best, name, measured(program(shard), options.seconds))
-            told = told_by(python, "litdata_read.py", chunks, options.seconds)
-            note(best, LITDATA.replace("==", " "), json.loads(told))
-        shutil.rmtree(chunks)
-    print(
-        "| program | samples per processor second | per second | this project to it | stacked |\n|---|---|---|---|---|"
-    )
-    for name, (cpu, wall) in best.items():
-        ratios = (best[mine][0] / cpu for mine in ("this project", OURS))
-        print(f"| {name} | {cpu:.0f} | {wall:.0f} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
-
-
-def note(best: dict[str, list[float]], name: str, rates: tuple[float, float]) -> None:
-    """Keep the best of the turns."""
-    best[name] = [max(pair) for pair in zip(best.get(name, (0.0, 0.0)), rates, strict=True)]
+        told_by(python, "litdata_write.py", shard / "shard.arrow", folder / "chunks")
+        litdata = There([str(python), str(program("litdata_read.py")), str(folder / "chunks")])
+        programs: dict[str, Here | There] = {name: Here(batches(shard)) for name, batches in PROGRAMS.items()}
+        programs[LITDATA.replace("==", " ")] = litdata
+        costs: dict[str, list[float]] = {name: [] for name in programs}
+        for number in range(-WARMING, options.rounds):
+            for name, each in programs.items():
+                seconds = each.batch()
+                if number >= 0:
+                    costs[name].append(seconds / BATCH * 1e6)
+        litdata.close()
+    usual = {name: statistics.median(found) for name, found in costs.items()}
+    print("| program | µs of a processor per sample | this project's samples to its | stacked |\n|---|---|---|---|")
+    for name, cost in usual.items():
+        print(f"| {name} | {cost:.0f} | {cost / usual['this project']:.2f} | {cost / usual[OURS]:.2f} |")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -30,12 +30,17 @@ def python_with(folder: Path, packages: Sequence[str], alone: Sequence[str] = ()
     return python
 
 
-def told_by(python: Path, program: str, *arguments: object) -> str:
+def program(name: str) -> Path:
+    """A program of this folder."""
+    return Path(__file__).with_name(name)
+
+
+def told_by(python: Path, name: str, *arguments: object) -> str:
     """The last line a program of this folder prints, run on one thread; it is shown why it failed, if it did."""
-    command = [python, Path(__file__).with_name(program), *map(str, arguments)]
+    command = [python, program(name), *map(str, arguments)]
     found = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     if found.returncode:
-        raise SystemExit(f"{program} does not run here:\n{found.stderr.strip()}")
+        raise SystemExit(f"{name} does not run here:\n{found.stderr.strip()}")
     return found.stdout.strip().splitlines()[-1]
