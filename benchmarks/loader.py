@@ -1,22 +1,21 @@
 """Reading training samples in random order, side by side with litdata and with nothing but JPEG decoding.
 
-    python benchmarks/loader.py [--samples 3000] [--seconds 10]
+    python benchmarks/loader.py [--samples 3000] [--rounds 100]
 
 Every program delivers batches of 64 RGB images of 256 x 256 with their 16 actions, in an exact or (litdata) its own
 shuffle, from the same images. litdata runs in an environment of its own, which the benchmark makes once.
-The programs take turns, so that a busy machine slows them all; times are processor seconds, best of the turns.
+The programs take turns batch by batch, so that a busy machine slows them all; times are of the processor, the median
+of all batches.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
+import os
+import statistics
 import subprocess
-import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,8 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import simplejpeg
+from rivals.environment import program, python_with, told_by
 
 from dualvla_core.episodes.embodiment import Arm, Embodiment, SignalSlice
 from dualvla_core.episodes.segment import SegmentWriter
@@ -32,6 +33,7 @@ from dualvla_core.shards import BatchSampler, SampleOrder, ShardDataset, ShardsC
 
 LITDATA = "litdata==0.2.76"
 SIZE, FRAMES, BATCH, CHUNK, WIDTH = 256, 150, 64, 16, 7
+WARMING = 5  # rounds that are not counted
 ROBOT = Embodiment(
     name="benchmark",
     description="seven joints",
@@ -39,39 +41,6 @@ ROBOT = Embodiment(
     relative_actions=True,
     arms=(Arm(name="arm", joints=SignalSlice(column="observation.state", start=0, stop=WIDTH)),),
 )
-
-LITDATA_WRITE = """
-import sys, pyarrow as pa, numpy as np
-from litdata import optimize
-table = pa.ipc.open_file(sys.argv[1]).read_all()
-images, actions = table["image.front"], np.array(table["action"].to_pylist(), np.float32)
-def sample(index):
-    rows = np.arange(index, index + 16).clip(max=len(actions) - 1)
-    return {"image": images[index].as_py(), "actions": actions[rows]}
-if __name__ == "__main__":
-    optimize(fn=sample, inputs=list(range(len(actions))), output_dir=sys.argv[2], chunk_bytes="64MB", num_workers=1)
-"""
-
-LITDATA_READ = """
-import sys, time, json, numpy as np, cv2
-from litdata import StreamingDataset, StreamingDataLoader
-cv2.setNumThreads(1)
-class Frames(StreamingDataset):
-    def __getitem__(self, index):
-        sample = super().__getitem__(index)
-        image = cv2.imdecode(np.frombuffer(sample["image"], np.uint8), cv2.IMREAD_COLOR_RGB)
-        return image, sample["actions"]
-loader = StreamingDataLoader(Frames(sys.argv[1], shuffle=True), batch_size=64, num_workers=0)
-def batches():
-    while True:
-        yield from loader
-done, stream = 0, batches()
-next(stream)
-wall, cpu = time.perf_counter(), time.process_time()
-while time.perf_counter() - wall < float(sys.argv[2]):
-    done += len(next(stream)[0])
-print(json.dumps([done / (time.process_time() - cpu), done / (time.perf_counter() - wall)]))
-"""
 
 
 def images(count: int) -> Iterator[bytes]:
@@ -110,96 +79,129 @@ def write_shard(folder: Path, samples: int) -> Path:
     return shard
 
 
-def measured(batches: Iterator[int], seconds: float) -> tuple[float, float]:
-    """Samples per processor second and per second; the first batch warms up."""
-    next(batches)
-    done, wall, cpu = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - wall < seconds:
-        done += next(batches)
-    return done / (time.process_time() - cpu), done / (time.perf_counter() - wall)
-
-
-def decode_only(shard: Path) -> Iterator[int]:
-    """The floor: the same images, held in memory, decoded in random order, thrown away, and nothing else."""
+def in_memory(shard: Path) -> Iterator[list[np.ndarray]]:
+    """Batches of the shard's encoded images, which are held in memory, in random order."""
     column = pa.ipc.open_file(str(shard / "shard.arrow")).read_all()["image.front"]
     encoded = [np.frombuffer(image.as_buffer(), np.uint8) for image in column]
     rng = np.random.default_rng(0)
     while True:
-        for index in rng.integers(0, len(encoded), BATCH):
-            cv2.imdecode(encoded[index], cv2.IMREAD_COLOR_RGB)
+        yield [encoded[index] for index in rng.integers(0, len(encoded), BATCH)]
+
+
+def decode_only(shard: Path) -> Iterator[int]:
+    """The floor: images are decoded, thrown away, and nothing else."""
+    for batch in in_memory(shard):
+        for image in batch:
+            cv2.imdecode(image, cv2.IMREAD_COLOR_RGB)
+        yield BATCH
+
+
+def decode_in_place(shard: Path) -> Iterator[int]:
+    """The lowest floor we know: libjpeg-turbo itself, every image into the same memory."""
+    memory = np.empty((SIZE, SIZE, 3), np.uint8)
+    for batch in in_memory(shard):
+        for image in batch:
+            simplejpeg.decode_jpeg(image, buffer=memory)
         yield BATCH
 
 
 def decode_batches(shard: Path) -> Iterator[int]:
-    """The same, but a whole batch is delivered: what any loader must do at least."""
-    column = pa.ipc.open_file(str(shard / "shard.arrow")).read_all()["image.front"]
-    encoded = [np.frombuffer(image.as_buffer(), np.uint8) for image in column]
-    rng = np.random.default_rng(0)
-    while True:
-        np.stack([cv2.imdecode(encoded[index], cv2.IMREAD_COLOR_RGB) for index in rng.integers(0, len(encoded), BATCH)])
+    """The floor, but a whole batch is delivered."""
+    for batch in in_memory(shard):
+        np.stack([cv2.imdecode(image, cv2.IMREAD_COLOR_RGB) for image in batch])
         yield BATCH
 
 
 def ours(shard: Path) -> Iterator[int]:
-    """Each frame goes into the batch as soon as it is decoded: the memory of its image is used again for the next."""
+    """The frames of a batch, as training takes them."""
     dataset = ShardDataset([shard], action_chunk=CHUNK)
-    images = np.empty((BATCH, SIZE, SIZE, 3), np.uint8)
-    actions = np.empty((BATCH, CHUNK, WIDTH), np.float32)
     for batch in BatchSampler(SampleOrder([len(dataset)]), BATCH):
-        for place, index in enumerate(batch):
-            frame = dataset[index]
-            images[place], actions[place] = frame.images["front"], frame.actions
-        yield BATCH
+        frames = [dataset[index] for index in batch]
+        yield len(frames)
 
 
-PROGRAMS = {"JPEG decoding alone": decode_only, "JPEG decoding into batches": decode_batches, "this project": ours}
+def ours_stacked(shard: Path) -> Iterator[int]:
+    """The same as two arrays, as litdata's loader delivers them."""
+    dataset = ShardDataset([shard], action_chunk=CHUNK)
+    for batch in BatchSampler(SampleOrder([len(dataset)]), BATCH):
+        frames = [dataset[index] for index in batch]
+        images, _ = np.stack([frame.images["front"] for frame in frames]), np.stack([frame.actions for frame in frames])
+        yield len(images)
 
 
-def litdata_python(folder: Path) -> Path:
-    """The interpreter of an environment that holds litdata."""
-    python = folder / "litdata-environment" / "bin" / "python"
-    if not python.exists():
-        venv.create(python.parent.parent, with_pip=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "-q", LITDATA, "torch==2.13.0", "pyarrow", "opencv-python"], check=True
+OURS = "this project, stacked"
+PROGRAMS = {
+    "JPEG decoding alone (OpenCV)": decode_only,
+    "JPEG decoding alone (libjpeg-turbo into one place)": decode_in_place,
+    "JPEG decoding into batches (OpenCV)": decode_batches,
+    "this project": ours,
+    OURS: ours_stacked,
+}
+
+
+class Here:
+    """A program of this process."""
+
+    def __init__(self, batches: Iterator[int]) -> None:
+        self._batches = batches
+
+    def batch(self) -> float:
+        """Processor seconds of one batch."""
+        start = time.process_time()
+        next(self._batches)
+        return time.process_time() - start
+
+
+class There:
+    """A program of another environment, which makes a batch for every line it is sent, and says how long it took."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-    return python
+
+    def batch(self) -> float:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate("")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=3000)
-    parser.add_argument("--seconds", type=float, default=10, help="of each turn")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "dualvla-benchmark-loader")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
-    python = litdata_python(options.cache)
+    python = python_with(options.cache / "litdata-environment", [LITDATA, "pyarrow", "opencv-python-headless"])
     with tempfile.TemporaryDirectory(dir=options.cache) as scratch:
         folder = Path(scratch)
         shard = write_shard(folder, options.samples)
-        chunks, script = folder / "chunks", folder / "program.py"
-        script.write_text(LITDATA_WRITE)
-        subprocess.run([python, script, shard / "shard.arrow", chunks], check=True, stdout=subprocess.DEVNULL)
-        script.write_text(LITDATA_READ)
-        best: dict[str, list[float]] = {}
-        for _ in range(options.turns):
-            for name, program in PROGRAMS.items():
-                note(best, name, measured(program(shard), options.seconds))
-            command = [python, script, chunks, str(options.seconds)]
-            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            note(best, LITDATA.replace("==", " "), json.loads(told.splitlines()[-1]))
-        shutil.rmtree(chunks)
-    print("| program | samples per processor second | per second | this project in relation to it |\n|---|---|---|---|")
-    for name, (cpu, wall) in best.items():
-        print(f"| {name} | {cpu:.0f} | {wall:.0f} | {best['this project'][0] / cpu:.2f} |")
-
-
-def note(best: dict[str, list[float]], name: str, rates: tuple[float, float]) -> None:
-    """Keep the best of the turns."""
-    best[name] = [max(pair) for pair in zip(best.get(name, (0.0, 0.0)), rates, strict=True)]
+        told_by(python, "litdata_write.py", shard / "shard.arrow", folder / "chunks")
+        litdata = There([str(python), str(program("litdata_read.py")), str(folder / "chunks")])
+        programs: dict[str, Here | There] = {name: Here(batches(shard)) for name, batches in PROGRAMS.items()}
+        programs[LITDATA.replace("==", " ")] = litdata
+        costs: dict[str, list[float]] = {name: [] for name in programs}
+        for number in range(-WARMING, options.rounds):
+            for name, each in programs.items():
+                seconds = each.batch()
+                if number >= 0:
+                    costs[name].append(seconds / BATCH * 1e6)
+        litdata.close()
+    usual = {name: statistics.median(found) for name, found in costs.items()}
+    print("| program | µs of a processor per sample | this project's samples to its | stacked |\n|---|---|---|---|")
+    for name, cost in usual.items():
+        print(f"| {name} | {cost:.0f} | {cost / usual['this project']:.2f} | {cost / usual[OURS]:.2f} |")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(ValueError):
     """A mistake in the user's data, configuration or environment, told in one sentence."""
@@ -33,3 +36,20 @@ class ArtifactError(UserError):
 
 class DependencyError(UserError):
     """A system library or optional package that the requested work needs and this machine lacks."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """An error of somebody else's code by its type and what it says, to be put into a sentence of ours."""
+    said = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+@contextmanager
+def one_episode() -> Iterator[None]:
+    """What goes wrong inside costs one episode: an error nobody foresaw becomes an `EpisodeError` that names it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise EpisodeError(f"The episode cannot be read ({in_one_line(error)}).") from error

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dualvla_core.pipeline_config import PipelineConfig
 from infra.manifest import ArtifactRef
-from tasks.dataset import DatasetSource, recorded_dataset
+from tasks.dataset import DatasetSource, given_dataset, recorded_dataset
 from tasks.decode_episodes import collect_episodes, decode_episodes
 from tasks.plan import plan_decoding, scan_demonstrations
 from tasks.record_demonstrations import assemble_demonstrations, batch_seeds, record_demonstrations
@@ -44,7 +44,7 @@ def given_source(config: PipelineConfig) -> DatasetSource:
     """The configured dataset, which is the user's."""
     path = config.dataset.path
     assert path is not None
-    return DatasetSource(name=path.rstrip("/").rpartition("/")[2], path=path, embodiment=config.dataset.embodiment)
+    return given_dataset(path, config.dataset.embodiment)
 
 
 def decode(run: RunContext, config: PipelineConfig, dataset: DatasetSource | Missing) -> Decoded:

@@ -12,7 +12,7 @@ from dualvla_core.params import Params
 from infra.artifact_store import ArtifactStore
 from infra.dataset_snapshot import dataset_snapshot
 from infra.digests import digest_file, digest_json
-from infra.hub import fetch_dataset, is_hub_name
+from infra.hub import fetch_dataset, is_hub_name, pinned_dataset
 from infra.manifest import ArtifactRef
 
 
@@ -64,17 +64,33 @@ class DatasetSource(Params):
         return FileDigests.load(self._memo(store))
 
     def _memo(self, store: ArtifactStore) -> Path:
-        place = self.path if self.is_remote else str(self.folder(store).resolve())
+        place = self.path or ""
+        if not self.is_remote:  # of a hub's dataset the files of one commit are, mostly, those of the next
+            place = place.partition("@")[0] if _is_on_hub(place) else str(self.folder(store).resolve())
         return store.cache / "file_digests" / f"{digest_json(place)[:20]}.json"
+
+
+def given_dataset(path: str, embodiment: str | None) -> DatasetSource:
+    """The user's dataset ``path``, named by its last part.
+
+    One of the hub is held to the commit it is at now: everything a run makes is made from one state of it, which the
+    artifacts' records name. Raises `DatasetError` when the hub cannot say.
+    """
+    name = path.rstrip("/").rpartition("/")[2]
+    return DatasetSource(name=name, path=pinned_dataset(path) if _is_on_hub(path) else path, embodiment=embodiment)
 
 
 def dataset_folder(path: str) -> Path:
     """The folder ``path``, or that of the hub's dataset of this name; `DatasetError` if it is neither."""
     if Path(path).is_dir():
         return Path(path)
-    if is_hub_name(path) and not Path(path).exists():
+    if _is_on_hub(path):
         return fetch_dataset(path)
     raise DatasetError(f"There is no folder {path!r}; give the folder of a dataset, or owner/name on the hub.")
+
+
+def _is_on_hub(path: str) -> bool:
+    return is_hub_name(path) and not Path(path).exists()
 
 
 def recorded_dataset(name: str, artifact: ArtifactRef) -> DatasetSource:

@@ -94,10 +94,8 @@ def plan_decoding(
     if missing:
         names = [row["episode"] for row in missing]
         estimate = estimate_decoding(dataset.folder(store), dataset.embodiment, folder, names, config)
-        tell(
-            f"{len(missing)} of {len(rows)} episodes are to be decoded: about {estimate.bytes / 1e6:.0f} MB, "
-            f"and {estimate.seconds:.0f} s of one core."
-        )
+        costs = f": about {estimate.bytes / 1e6:.0f} MB, and {estimate.seconds:.0f} s of one core" if estimate else ""
+        tell(f"{len(missing)} of {len(rows)} episodes are to be decoded{costs}.")
     return (*batches, *_batches(missing, segment_episodes))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dualvla_core.episodes.examination import Examined, Quality, examine
 from dualvla_core.episodes.reader import EpisodeReader, open_dataset
-from dualvla_core.errors import ConfigError, DatasetError, EpisodeError
+from dualvla_core.errors import ConfigError, DatasetError, EpisodeError, one_episode
 from dualvla_core.progress import Progress, silent
 
 Status: TypeAlias = Literal["ok", "warning", "error"]
@@ -78,7 +78,8 @@ def diagnose(dataset: Path, embodiment: str | None = None, progress: Progress = 
     for done, index in enumerate(indices):
         progress(done, len(indices))
         try:
-            examined.append(examine(reader, index))
+            with one_episode():
+                examined.append(examine(reader, index))
         except EpisodeError as error:
             failures[error.about][index] = str(error)
     progress(len(indices), len(indices))

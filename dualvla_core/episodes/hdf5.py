@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dualvla_core.episodes.embodiment import match_embodiment
 from dualvla_core.episodes.hdf5_layout import Episode, Hdf5Layout, images, layout_of
 from dualvla_core.episodes.images import decode_image
 from dualvla_core.episodes.video import Image
-from dualvla_core.errors import ConfigError, DatasetError, EpisodeError
+from dualvla_core.errors import ConfigError, DatasetError, EpisodeError, one_episode
 
 SUFFIXES = (".hdf5", ".h5")
 
@@ -44,10 +45,7 @@ class Hdf5Reader:
         files = sorted(file for file in root.rglob("*") if file.suffix in SUFFIXES and file.is_file())
         self._layout = self._first_layout(files)
         self._places = [place for file in files for place in self._episodes_of(file)]
-        first = next((place for place in self._places if place.problem is None), None)
-        if first is None:
-            raise DatasetError(f"None of the {len(files)} HDF5 files in {root} holds an episode that can be read.")
-        file, episode = self._file(first.file), self._episode(self._places.index(first))
+        file, episode = self._sample(len(files))
         self.name = root.name
         self.layout = f"HDF5 ({self._layout.name})"
         self.robot_type = self._layout.robot(file)
@@ -71,14 +69,12 @@ class Hdf5Reader:
     def _first_layout(self, files: list[Path]) -> Hdf5Layout:
         held: list[str] = []
         for path in files:
-            try:
+            with suppress(EpisodeError), one_episode():
                 file = self._file(path)
-            except EpisodeError:
-                continue
-            found = layout_of(file)
-            if found:
-                return found
-            held = held or sorted(file)[:5]
+                found = layout_of(file)
+                if found:
+                    return found
+                held = held or sorted(file)[:5]
         raise DatasetError(
             f"The HDF5 files in {self._root} have none of the known layouts (the first readable one holds {held}); "
             "expected data/demo_*/obs as robomimic and LIBERO write it, or observations/qpos as ALOHA does."
@@ -86,12 +82,20 @@ class Hdf5Reader:
 
     def _episodes_of(self, path: Path) -> list[_Place]:
         try:
-            file = self._file(path)
+            with one_episode():
+                file = self._file(path)
+                if layout_of(file) is self._layout:
+                    return [_Place(path, group) for group in self._layout.groups(file)]
         except EpisodeError as error:
             return [_Place(path, "/", str(error))]
-        if layout_of(file) is not self._layout:
-            return [_Place(path, "/", f"{path.name} does not have the layout {self._layout.name} of the other files.")]
-        return [_Place(path, group) for group in self._layout.groups(file)]
+        return [_Place(path, "/", f"{path.name} does not have the layout {self._layout.name} of the other files.")]
+
+    def _sample(self, files: int) -> tuple[h5py.File, Episode]:
+        """The first episode that can be read, and its file: it stands for all."""
+        for number, place in enumerate(self._places):
+            with suppress(EpisodeError), one_episode():
+                return self._file(place.file), self._episode(number)
+        raise DatasetError(f"None of the {files} HDF5 files in {self._root} holds an episode that can be read.")
 
     def _file(self, path: Path) -> h5py.File:
         """The open file. Raises `EpisodeError` when it is no HDF5 file or cut short."""

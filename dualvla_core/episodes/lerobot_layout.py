@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def read_info(root: Path) -> Info:
     """``meta/info.json``. Raises `DatasetError` naming the key that is missing or wrong."""
     raw = json.loads((root / "meta" / "info.json").read_text(encoding="utf-8"))
     fps, features = raw.get("fps"), raw.get("features")
-    if not isinstance(fps, int | float) or fps <= 0:
+    if not isinstance(fps, int | float) or not 0 < fps < math.inf:
         raise DatasetError(f"meta/info.json gives the frame rate {fps!r}, expected a positive number under 'fps'.")
     if not isinstance(features, dict) or not all(isinstance(feature, dict) for feature in features.values()):
         raise DatasetError("meta/info.json has no table of columns under 'features'; restore it.")
@@ -110,8 +111,8 @@ class LayoutV2:
         self._root = root
         self._info = info
         self.warnings: list[str] = []
-        self.episodes = {int(row["episode_index"]): row for row in _json_lines(root, "episodes", "episode_index")}
-        self.tasks = {int(row["task_index"]): str(row["task"]) for row in _json_lines(root, "tasks", "task_index")}
+        self.episodes = {row["episode_index"]: row for row in _json_lines(root, "episodes", episode_index=int)}
+        self.tasks = {row["task_index"]: row["task"] for row in _json_lines(root, "tasks", task_index=int, task=str)}
         self._data_path = self._template("data_path", info.data_path, V2_DATA)
         self._video_path = self._template("video_path", info.video_path, V2_VIDEO)
 
@@ -173,6 +174,9 @@ class LayoutV3:
         rows = []
         for file in files:
             table = _read_metadata(self._root, file)
+            if "episode_index" not in table.column_names:
+                name = file.relative_to(self._root).as_posix()
+                raise DatasetError(f"{name} has no column 'episode_index'; restore it.")
             wanted = [name for name in table.column_names if not name.startswith(("stats/", "meta/"))]
             rows += table.select(wanted).to_pylist()
         return rows
@@ -208,19 +212,20 @@ class LayoutV3:
         return Clip(self._root / name, name, float(start), float(stop))
 
 
-def _json_lines(root: Path, name: str, key: str) -> list[dict[str, Any]]:
+def _json_lines(root: Path, name: str, **keys: type) -> list[dict[str, Any]]:
+    """The objects of ``meta/<name>.jsonl``, each of which has the ``keys``, of these types."""
     file = root / "meta" / f"{name}.jsonl"
     if not file.is_file():
         raise DatasetError(f"The dataset has no meta/{name}.jsonl; restore its metadata.")
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for place, line in enumerate(file.read_bytes().splitlines(), start=1):  # of bytes: a text may hold U+2028
         if line.strip():
             try:
                 row = json.loads(line)
-                int(row[key])
+                rows.append({**row, **{key: kind(row[key]) for key, kind in keys.items()}})
             except (ValueError, KeyError, TypeError) as error:
-                raise DatasetError(f"Line {number} of meta/{name}.jsonl is not a JSON object with {key!r}.") from error
-            rows.append(row)
+                wanted = " and ".join(map(repr, keys))
+                raise DatasetError(f"Line {place} of meta/{name}.jsonl is not a JSON object with {wanted}.") from error
     return rows
 
 

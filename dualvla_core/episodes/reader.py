@@ -15,9 +15,9 @@ from dualvla_core.episodes.hdf5 import SUFFIXES, open_hdf5
 from dualvla_core.episodes.lerobot import open_lerobot_v2, open_lerobot_v3
 from dualvla_core.episodes.rlds import open_rlds
 from dualvla_core.episodes.video import Image
-from dualvla_core.errors import DatasetError
+from dualvla_core.errors import DatasetError, UserError, in_one_line
 
-__all__ = ["EpisodeFacts", "EpisodeReader", "open_dataset", "recognise"]
+__all__ = ["EpisodeFacts", "EpisodeReader", "open_dataset", "readable_layout", "recognise"]
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -94,11 +94,27 @@ def open_dataset(path: Path, embodiment: str | None = None) -> EpisodeReader:
             files are git-LFS pointers.
         ConfigError: when the embodiment is unknown or does not fit.
     """
+    layout = readable_layout(path)
+    _refuse_lfs_pointers(path)
+    try:
+        return READERS[layout](path, embodiment)
+    except UserError:
+        raise
+    except Exception as error:  # whatever is wrong with files of strangers, it is told as a finding about them
+        raise DatasetError(
+            f"The metadata of the {layout} dataset {path} cannot be used ({in_one_line(error)}); restore it."
+        ) from error
+
+
+def readable_layout(path: Path) -> str:
+    """The layout of the dataset in ``path``, of which the metadata may be all there is: a key of `READERS`.
+
+    Raises `DatasetError` when it is unknown, or known and not read.
+    """
     layout = recognise(path)
     if layout in REFUSALS:
         raise DatasetError(f"{path} is a dataset in the layout {layout}: {REFUSALS[layout]}.")
-    _refuse_lfs_pointers(path)
-    return READERS[layout](path, embodiment)
+    return layout
 
 
 def recognise(path: Path) -> str:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from dualvla_core.episodes.file_digests import FileDigests
 from dualvla_core.episodes.identity import episode_digest
 from dualvla_core.episodes.reader import EpisodeReader, open_dataset
-from dualvla_core.errors import EpisodeError
+from dualvla_core.errors import EpisodeError, one_episode
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 from dualvla_core.schemas import FORMAT_VERSION, SCAN, SKIPPED, check_schema
@@ -57,7 +57,8 @@ def scan_demonstrations(
     for done, index in enumerate(indices):
         progress(done, len(indices))
         try:
-            row = _scan_episode(reader, dataset, index, memo, known)
+            with one_episode():
+                row = _scan_episode(reader, dataset, index, memo, known)
         except EpisodeError as error:
             skipped.append({"episode_index": index, "episode": None, "reason": str(error)})
             continue

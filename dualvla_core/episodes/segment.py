@@ -8,13 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from dualvla_core.episodes.embodiment import Embodiment
+from dualvla_core.episodes.jpeg import decode_jpeg
 from dualvla_core.episodes.video import Image
 from dualvla_core.errors import ArtifactError
 from dualvla_core.schemas import (
@@ -159,10 +159,12 @@ class Segment:
 
 
 def _decoded(image: pa.Scalar, camera: str) -> Image:
-    decoded = cv2.imdecode(np.frombuffer(image.as_buffer(), np.uint8), cv2.IMREAD_COLOR_RGB)
-    if decoded is None:
-        raise ArtifactError(f"An image of camera {camera!r} in frames.arrow is broken; decode the segment again.")
-    return np.asarray(decoded, np.uint8)
+    try:
+        return decode_jpeg(image.as_buffer())
+    except ValueError as error:
+        raise ArtifactError(
+            f"An image of camera {camera!r} in frames.arrow is broken; decode the segment again."
+        ) from error
 
 
 def _read_embodiment(schema: pa.Schema) -> Embodiment:

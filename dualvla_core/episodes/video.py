@@ -42,10 +42,12 @@ class Clip:
 def _opened(clip: Clip) -> Iterator[tuple[av.container.InputContainer, av.VideoStream, Fraction]]:
     """The container, its video stream and the stream's tick in seconds, at the clip's start."""
     try:
-        with av.open(str(clip.path)) as container:
+        with av.open(str(clip.path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise EpisodeError(f"The video {clip.name} has no video stream.", about="video")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise EpisodeError(f"The video {clip.name} is in a codec that FFmpeg does not know.", about="video")
             tick = stream.time_base or Fraction(1, av.time_base)
             stream.codec_context.thread_count = 1  # one thread per process is the fastest per core
             if clip.start is not None:

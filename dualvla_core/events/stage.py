@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dualvla_core.episodes.jpeg import decode_jpeg
 from dualvla_core.episodes.segment import Segment
 from dualvla_core.errors import ArtifactError, ConfigError
 from dualvla_core.events.config import EventsConfig
@@ -43,10 +43,12 @@ class EncodedFrames(Sequence[Frame]):
         """Frame ``index`` as RGB ``[H, W, 3]``. Raises `ArtifactError` when its image cannot be decoded."""
         if isinstance(index, slice):
             return EncodedFrames(self._images[index])
-        pixels = cv2.imdecode(np.frombuffer(self._images[index], np.uint8), cv2.IMREAD_COLOR_RGB)
-        if pixels is None:
-            raise ArtifactError(f"The image of frame {index} cannot be decoded; decode the segment's episodes again.")
-        return np.asarray(pixels, np.uint8)
+        try:
+            return decode_jpeg(self._images[index])
+        except ValueError as error:
+            raise ArtifactError(
+                f"The image of frame {index} cannot be decoded; decode the segment's episodes again."
+            ) from error
 
 
 def detect_event_boundaries(

@@ -11,8 +11,8 @@ from dualvla_core.experiments.outcome import read_seed, read_trials
 from dualvla_core.experiments.summary import MEASURES, Difference, Estimate, ExperimentSummary, summarise
 from dualvla_core.params import Params, Summary
 from dualvla_core.report import svg
+from dualvla_core.report.pages import render
 from dualvla_core.report.svg import Scale
-from dualvla_core.vla_score.pages import render
 
 PAGE, NUMBERS, SECTION = "experiment.html", "experiment.json", "section.md"
 WIDTH, HEIGHT = 560.0, 320.0
@@ -73,6 +73,7 @@ def publish(
     (output / NUMBERS).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (output / SECTION).write_text(section(text, found, measures), encoding="utf-8")
     page = render(
+        "experiments",
         "experiment.html",
         text=text,
         found=found,

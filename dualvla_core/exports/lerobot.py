@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dualvla_core.episodes.jpeg import decode_jpeg
 from dualvla_core.episodes.lerobot_writer import EpisodeEntry, LeRobotWriter, Stats, event_columns, image_stats
 from dualvla_core.episodes.reasoning import render_reasoning
 from dualvla_core.episodes.segment import Segment
@@ -131,7 +131,7 @@ def _format(segment: Segment, row: Mapping[str, Any]) -> _Format:
     signals, embodiment = segment.signals(row["position"]), segment.embodiment
     found = [matrix(signals.column(name), f"The column {name!r}") for name in FEATURES]
     state, action = (0 if values is None else values.shape[1] for values in found)
-    images = ((camera, _decoded(segment.images(row["position"], camera)[0])) for camera in segment.cameras)
+    images = ((camera, decode_jpeg(segment.images(row["position"], camera)[0])) for camera in segment.cameras)
     return _Format(
         robot_type=embodiment.robot_types[0] if embodiment.robot_types else embodiment.name,
         fps=row["fps"],
@@ -168,11 +168,7 @@ def _entry(segment: Segment, row: Mapping[str, Any]) -> EpisodeEntry:
 
 
 def _sampled(images: Sequence[bytes]) -> Iterator[NDArray[np.uint8]]:
-    return (_decoded(image) for image in images[::_STATS_EVERY])
-
-
-def _decoded(image: bytes) -> NDArray[np.uint8]:
-    return np.asarray(cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+    return map(decode_jpeg, images[::_STATS_EVERY])
 
 
 def _feature(camera: str) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dualvla_core.episodes.jpeg import decode_jpeg
 from dualvla_core.errors import ArtifactError
 from dualvla_core.schemas import IMAGE_PREFIX
 from dualvla_core.shards.actions import action_chunk, gripper_actions
@@ -159,7 +159,7 @@ class _Episode:
 
 def decode_image(image: pa.BinaryScalar) -> NDArray[np.uint8]:
     """The RGB pixels ``[H, W, 3]`` of an encoded image. Raises `ArtifactError` when it is broken."""
-    pixels = cv2.imdecode(np.frombuffer(image.as_buffer(), np.uint8), cv2.IMREAD_COLOR_RGB)
-    if pixels is None:
-        raise ArtifactError("An image of a shard cannot be decoded; build the shard again.")
-    return np.asarray(pixels, np.uint8)
+    try:
+        return decode_jpeg(image.as_buffer())
+    except ValueError as error:
+        raise ArtifactError("An image of a shard cannot be decoded; build the shard again.") from error

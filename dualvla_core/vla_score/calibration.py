@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dualvla_core.params import Summary
+from dualvla_core.report.pages import render
 from dualvla_core.vla_score.agreement import compare_ratings
 from dualvla_core.vla_score.config import BootstrapConfig
 from dualvla_core.vla_score.judge import JudgeIdentity
-from dualvla_core.vla_score.pages import render
 from dualvla_core.vla_score.ratings import Ratings, RatingsError, ratings_of, read_human_ratings
 from dualvla_core.vla_score.recorded import VERDICTS_FILE, read_verdicts
 from dualvla_core.vla_score.validation import AgreementReport
@@ -34,7 +34,7 @@ def calibrate(config: BootstrapConfig, scores: Path, other: Path | None, human: 
         raise RatingsError("Agreement is with people or with another judge; name exactly one of them.")
     report = compare_ratings((_identity(rows), ratings_of(rows)), second, against, config, _disagreement(rows))
     (output / "agreement.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (output / "agreement.html").write_text(render("agreement.html", report=report), encoding="utf-8")
+    (output / "agreement.html").write_text(render("vla_score", "agreement.html", report=report), encoding="utf-8")
     return _summary(report)
 
 

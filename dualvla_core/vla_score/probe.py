@@ -17,11 +17,11 @@ from dualvla_core.evaluation.statistics import Interval
 from dualvla_core.evaluation.trajectory import read_trajectories
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
+from dualvla_core.report.pages import render
 from dualvla_core.vla_score.config import BootstrapConfig, ProbeConfig, ScoreConfig
 from dualvla_core.vla_score.defects import COLUMNS, DEFECTS, Column, plant_all
 from dualvla_core.vla_score.experts import clean_folder, jitter_folder
 from dualvla_core.vla_score.judge import DIMENSIONS, Judge
-from dualvla_core.vla_score.pages import render
 from dualvla_core.vla_score.score import percentiles, resampled_means
 from dualvla_core.vla_score.stage import judge_all
 
@@ -208,6 +208,7 @@ def _write(
     }
     reasons = [row["missing"] for row in rows if row["missing"] is not None]
     page = render(
+        "vla_score",
         "probe.html",
         judge=str(judge.identity),
         columns=COLUMNS,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from dualvla_core.evaluation.trajectory import read_trajectories
+from dualvla_core.report.pages import render
 from dualvla_core.vla_score.config import FramesConfig
 from dualvla_core.vla_score.judge import DIMENSIONS, JudgeIdentity
 from dualvla_core.vla_score.knowledge import read_proposals
-from dualvla_core.vla_score.pages import render
 from dualvla_core.vla_score.prompt import shown
 
 REVIEW_PAGE = "review.html"
@@ -29,5 +29,5 @@ def write_review_page(base: Path, output: Path) -> None:
         for trajectory, row in zip(read_trajectories(base), rows, strict=True)
     ]
     reviewed = sum(row["reviewer"] is not None for row in rows)
-    page = render("review.html", entries=entries, reviewed=reviewed, dimensions=DIMENSIONS)
+    page = render("vla_score", "review.html", entries=entries, reviewed=reviewed, dimensions=DIMENSIONS)
     (output / REVIEW_PAGE).write_text(page, encoding="utf-8")

@@ -15,9 +15,9 @@ from dualvla_core.errors import ArtifactError
 from dualvla_core.evaluation.trajectory import Trajectory, read_trajectories, silent_rollouts
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
+from dualvla_core.report.pages import render
 from dualvla_core.vla_score.config import BootstrapConfig, FramesConfig
 from dualvla_core.vla_score.judge import DIMENSIONS, JudgeIdentity
-from dualvla_core.vla_score.pages import render
 from dualvla_core.vla_score.prompt import shown
 from dualvla_core.vla_score.recorded import VERDICTS_FILE, read_verdicts
 from dualvla_core.vla_score.score import compare_policies
@@ -86,7 +86,7 @@ def score_report(
     }
     (output / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     identity = JudgeIdentity.model_validate(numbers["judge"])
-    page = render("scores.html", policies=read, comparisons=comparisons, judge=str(identity), **_PAGE)
+    page = render("vla_score", "scores.html", policies=read, comparisons=comparisons, judge=str(identity), **_PAGE)
     (output / PAGE).write_text(page, encoding="utf-8")
     return {"measure": read[0]["score"]["name"]} | {each["name"]: each["score"]["macro"] for each in read}
 
@@ -175,6 +175,7 @@ def _write_attempt(
     if (trajectory.task, trajectory.seed) != (row["task"], row["seed"]):
         raise ArtifactError(f"The scores of {policy} are not those of its rollouts; score these rollouts again.")
     page = render(
+        "vla_score",
         "attempt.html",
         policy=policy,
         trajectory=trajectory,

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from dualvla_core.episodes.config import AnnotateConfig, DecodeConfig
 from dualvla_core.episodes.segment import Segment
 from dualvla_core.errors import ArtifactError, DatasetError
+from dualvla_core.params import Summary
 from dualvla_core.shards import MultimodalConfig
 from flows.cli import app
 from infra.manifest import ArtifactRef
@@ -21,8 +22,9 @@ from tasks.build_shards import MultimodalSource, build_multimodal_shard
 from tasks.dataset import DatasetSource
 from tasks.decode_episodes import collect_episodes, decode_episodes
 from tasks.plan import plan_decoding, scan_demonstrations
-from tasks.stage import RunContext, StageTask, commit_once, open_artifacts
+from tasks.stage import Job, RunContext, StageTask, Work, commit_once, open_artifacts, stage
 from tasks.withdrawal import containing, withdraw, withdrawn_episodes
+from tests.dualvla_core.episodes.conftest import Demo, merge_to_v3, write_v2
 from tests.dualvla_core.episodes.rlds_files import TEXT, episode, tensor, write_rlds
 
 
@@ -61,6 +63,22 @@ def test_one_episode_added_to_a_thousand_decodes_one(run: RunContext, tmp_path: 
     assert open_artifacts(run).manifest(collection).summary["episodes"] == 1001
 
 
+def test_an_append_to_a_shared_file_of_lerobot_v3_decodes_the_new_episode_only(run: RunContext, tmp_path: Path) -> None:
+    whole = write_v2(tmp_path / "whole", [Demo(seed=seed) for seed in range(4)])
+    before = DatasetSource(name="growing", path=str(merge_to_v3(whole, tmp_path / "before", [0, 1, 2])))
+    scanned, segments, decoded = decode(run, before)
+    assert decoded == 3
+    after = DatasetSource(name="growing", path=str(merge_to_v3(whole, tmp_path / "after", [0, 1, 2, 3])))
+    rescanned, more, decoded = decode(run, after)
+    assert decoded == 1
+    assert set(segments) < set(more)
+    old, new = (
+        pq.read_table(open_artifacts(run).folder(scan) / "scan.parquet")["episode"].to_pylist()
+        for scan in (scanned, rescanned)
+    )
+    assert new[:3] == old
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> DatasetSource:
     top = {"episode_metadata/file_path": TEXT, "episode_metadata/episode_id": tensor(dtype="int32")}
@@ -94,6 +112,35 @@ def test_a_withdrawn_episode_is_in_no_later_collection(
     for digest in ("", "zz"):
         with pytest.raises(ArtifactError, match=rf"0 of the 3 episodes known .* begin with '{digest}'"):
             withdraw(store, digest, "x")
+
+
+@stage("train_specialist", version=1)
+def a_training(_run: RunContext, collection: ArtifactRef, segments: tuple[ArtifactRef, ...]) -> Work:
+    """As much of a training as the store sees of one."""
+
+    def body(job: Job) -> Summary:
+        (job.output / "model.safetensors").write_bytes(b"weights")
+        return {}
+
+    return Work(params={}, inputs={"collection": collection, "shards": segments}, body=body)
+
+
+def test_checkpoints_that_contain_a_withdrawn_episode_are_named(
+    run: RunContext, small: DatasetSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two trainings on the same shards the second's collection is without the episode."""
+    scanned, segments, _ = decode(run, small)
+    collection, _ = do(collect_episodes, run, 0.2, scanned, tuple(segments))
+    trained, _ = do(a_training, run, collection, tuple(segments))
+    store = open_artifacts(run)
+    digest = pq.read_table(store.folder(collection) / "collection.parquet")["episode"][0].as_py()
+    monkeypatch.setenv("DUALVLA_HOME", str(tmp_path / "home"))
+    told = CliRunner().invoke(app, ["episodes", "withdraw", digest, "--reason", "wrong"])
+    assert "4 artifacts contain it, 1 of them checkpoints" in told.output
+    assert str(trained) in told.output
+    again, _ = do(collect_episodes, run, 0.2, scanned, tuple(segments))
+    do(a_training, run, again, tuple(segments))
+    assert [each.manifest.ref for each in containing(store, digest) if each.is_checkpoint] == [trained]
 
 
 def test_a_withdrawn_episode_is_not_decoded(run: RunContext, small: DatasetSource) -> None:

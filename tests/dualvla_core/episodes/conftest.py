@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import av
@@ -140,7 +142,7 @@ def rows(demo: Demo, index: int, fps: int) -> pa.Table:
 
 def write_lines(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
     """JSON lines."""
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    path.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -240,6 +242,13 @@ def merge(tmp_path: Path) -> Make:
 def encode_video() -> Make:
     """The function ``(path, images, fps, codec, pixels)`` that writes an MP4."""
     return encode
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Readers that go wrong, importable by the decoding process, which is given this process's search path."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return importlib.import_module("faulty_readers")
 
 
 def real(name: str) -> Path:

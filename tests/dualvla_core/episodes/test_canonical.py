@@ -5,7 +5,15 @@ import pyarrow as pa
 import pytest
 
 from dualvla_core.episodes.canonical import canonical_signals, matrix, relative_times
-from dualvla_core.episodes.embodiment import Arm, EePose, Embodiment, Gripper, SignalSlice, load_embodiments
+from dualvla_core.episodes.embodiment import (
+    Arm,
+    EePose,
+    Embodiment,
+    Gripper,
+    SignalSlice,
+    load_embodiments,
+    match_embodiment,
+)
 from dualvla_core.errors import EpisodeError
 from dualvla_core.schemas import SIGNALS, check_schema
 
@@ -38,6 +46,65 @@ def test_arm_after_arm() -> None:
     assert table["gripper"][0].as_py() == [1, 1]
     assert table["ee_pose"].null_count == 1
     assert table["action"].null_count == 1
+
+
+HALF = np.sqrt(0.5)
+DROID = ([1.0, 2, 3, 0.1, 0.2, 0.3], [0.0, 1, 2, 3, 4, 5, 6])
+
+
+@pytest.mark.parametrize(
+    ("robot_type", "name", "row", "pose", "gripper"),
+    [
+        (
+            "franka",
+            "franka_droid",
+            {"observation.state.cartesian_position": DROID[0], STATE: [*DROID[1], 0.25], "action": [0.5] * 8},
+            DROID[0],
+            0.75,
+        ),
+        (
+            "droid",
+            "franka_droid_rlds",
+            {
+                "observation.cartesian_position": DROID[0],
+                "observation.joint_position": DROID[1],
+                "observation.gripper_position": [0.25],
+                "action_dict.joint_position": [0.5] * 7,
+                "action_dict.gripper_position": [0.5],
+            },
+            DROID[0],
+            0.75,
+        ),
+        (
+            "google_robot",
+            "google_robot",
+            {STATE: [1, 2, 3, 0, 0, HALF, HALF, 0.25], "action": [0.5] * 7},
+            [1, 2, 3, 0, 0, np.pi / 2],
+            0.75,
+        ),
+        *(
+            (
+                kind,
+                kind,
+                {STATE: [1, 2, 3, HALF, 0, 0, HALF, 0.25], "action": [0.5] * 7},
+                [1, 2, 3, 0, 0, np.pi / 2],
+                0.25,
+            )
+            for kind in ("simpler_google_robot", "simpler_widowx")
+        ),
+    ],
+)
+def test_robots_whose_data_is_not_here(
+    robot_type: str, name: str, row: dict[str, list[float]], pose: list[float], gripper: float
+) -> None:
+    """By what their datasets document; the hand points a quarter turn to the left."""
+    embodiment = match_embodiment(robot_type, {column: len(values) for column, values in row.items()})
+    assert embodiment.name == name
+    found = signals(pa.table({column: [values] for column, values in row.items()}), embodiment)
+    np.testing.assert_allclose(found["ee_pose"][0].as_py(), pose, atol=1e-6)
+    assert found["gripper"][0].as_py() == pytest.approx([gripper])
+    assert set(found["action"][0].as_py()) == {0.5}
+    assert found["joints"][0].as_py() == (DROID[1] if "droid" in name else None)
 
 
 def test_a_pose_without_orientation_has_zero_angles_and_a_reversed_gripper_is_turned_round() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +21,6 @@ from dualvla_core.schemas import SIGNALS
 
 Make = Callable[..., Any]
 CAMERA = "observation.images.front"
-
-
-@pytest.fixture
-def faulty(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Readers that go wrong, importable by the decoding process, which is given this process's search path."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    return importlib.import_module("faulty_readers")
 
 
 @pytest.fixture

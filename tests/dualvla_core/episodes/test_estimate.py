@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ def test_the_estimate_is_near_what_is_written(real_dataset: Callable[[str], Path
     params = DecodeConfig(image_size=128)
     found = estimate_decoding(dataset, None, tmp_path / "scan", [row["episode"] for row in rows], params)
     summary = decode_episodes(params, dataset, None, {rows[0]["episode"]: 0}, tmp_path / "segment")
+    assert found is not None
     per_frame = found.bytes / sum(row["length"] for row in rows)
     assert per_frame == pytest.approx(int(summary["bytes"]) / int(summary["frames"]), rel=0.2)
     assert found.seconds > 0
@@ -36,9 +38,30 @@ def test_twice_the_frames_are_twice_the_bytes(
     digests = pq.read_table(tmp_path / "scan.parquet")["episode"].to_pylist()
 
     def estimate(count: int) -> Estimate:
-        return estimate_decoding(dataset, None, tmp_path, digests[:count], DecodeConfig())
+        found = estimate_decoding(dataset, None, tmp_path, digests[:count], DecodeConfig())
+        assert found is not None
+        return found
 
     assert estimate(0) == Estimate(0, 0.0)
     assert estimate(2).bytes == pytest.approx(2 * estimate(1).bytes, rel=0.05)
     with pytest.raises(ArtifactError, match="The scan holds 1 of the 2 episodes"):
         estimate_decoding(dataset, None, tmp_path, [digests[0], "zz"], DecodeConfig())
+
+
+@pytest.mark.parametrize("opener", ["open_crashing", "open_hanging", "open_stumbling"])
+def test_an_episode_that_cannot_be_sampled_gives_way_to_its_neighbour(
+    opener: str, faulty: ModuleType, write_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Episode 1 of three is the middle one, and what goes wrong with it must not reach this process."""
+    dataset = write_dataset(3)
+    scan_demonstrations(dataset, None, tmp_path)
+    digests = pq.read_table(tmp_path / "scan.parquet")["episode"].to_pylist()
+
+    def estimate(episodes: list[str]) -> Estimate | None:
+        opened = getattr(faulty, opener)
+        return estimate_decoding(dataset, None, tmp_path, episodes, DecodeConfig(), open_reader=opened, patience_s=2)
+
+    found = estimate(digests)
+    assert found is not None
+    assert found.bytes > 0
+    assert estimate(digests[1:2]) is None

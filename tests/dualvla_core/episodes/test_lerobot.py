@@ -264,7 +264,17 @@ def test_an_episodes_share_of_a_shared_file(write_dataset: Make, merge: Make, de
     [
         (lambda root: (root / "meta/tasks.jsonl").unlink(), r"no meta/tasks.jsonl; restore its metadata"),
         (lambda root: (root / "meta/tasks.jsonl").write_text("\n{]"), r"Line 2 of meta/tasks.jsonl"),
+        (lambda root: (root / "meta/tasks.jsonl").write_text('{"task_index": 0}'), r"'task_index' and 'task'"),
         (lambda root: (root / "meta/episodes.jsonl").write_text("{}"), r"Line 1 .*with 'episode_index'"),
+        (
+            lambda root: (root / "meta/episodes.jsonl").write_bytes(b'{"episode_index": "\xff"}'),
+            r"Line 1 .*JSON object",
+        ),
+        (lambda root: edit_info(root, fps=float("nan")), r"the frame rate nan, expected a positive number"),
+        (
+            lambda root: edit_info(root, chunks_size="many"),
+            r"metadata of the LeRobot v2 dataset .*\(ValueError: .*many",
+        ),
     ],
 )
 def test_broken_v2_metadata(write_dataset: Make, spoil: Callable[[Path], object], sentence: str) -> None:
@@ -285,6 +295,18 @@ def test_missing_v3_metadata(write_dataset: Make, merge: Make, name: str, senten
     folder = merge(write_dataset(1), [0])
     (folder / name).unlink()
     with pytest.raises(DatasetError, match=sentence):
+        open_dataset(folder)
+
+
+def test_a_task_may_hold_any_end_of_line(write_dataset: Make) -> None:
+    assert open_dataset(write_dataset(1, tasks=("push\u2028the block",))).tasks == {0: "push\u2028the block"}
+
+
+def test_v3_metadata_without_episodes(write_dataset: Make, merge: Make) -> None:
+    folder = merge(write_dataset(1), [0])
+    file = folder / "meta/episodes/chunk-000/file-000.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["episode_index"]), file)
+    with pytest.raises(DatasetError, match=r"file-000.parquet has no column 'episode_index'; restore it"):
         open_dataset(folder)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -47,6 +48,29 @@ def test_codecs_give_the_frames_in_order_as_pyav_converts_them(
         reference = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert reds(found) == [0, 1, 2, 3, 4, 5]
     assert all(np.array_equal(image, expected) for image, expected in zip(found, reference, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "count", "shape"), [("yuv420p", 37, (480, 640, 3)), ("yuvj420p", 16, (256, 320, 3))]
+)
+def test_real_videos_of_both_ranges_have_the_colours_opencv_sees(
+    pixels: str, count: int, shape: tuple[int, ...], real_dataset: Callable[[str], Path]
+) -> None:
+    for path in sorted(real_dataset("real_robot_videos").rglob("*.mp4")):
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            if (stream.codec_context.pix_fmt, stream.frames) != (pixels, count):
+                continue
+        clip = Clip(path, path.name)
+        shown = presentation_times(clip, 0.01)
+        found = list(decode(clip, 0.01, shown, np.arange(count)))
+        assert [image.shape for image in found] == [shape] * count
+        capture = cv2.VideoCapture(str(path))
+        for image in found:
+            seen = capture.read()[1][..., ::-1]
+            assert np.abs(image.astype(int) - seen).mean() < 2
+        return
+    pytest.fail(f"no video of {count} frames in {pixels}")
 
 
 def test_packets_come_in_decoding_order_with_their_presentation_times(video: Callable[..., Clip]) -> None:

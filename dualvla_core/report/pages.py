@@ -1,4 +1,4 @@
-"""Renders the pages about judges and experiments; style and script are those of the project's report."""
+"""Renders the pages about judges and experiments in the style of the report, and with its script."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from dualvla_core.report.page import sha256_source
 from dualvla_core.report.templates import templates
 from dualvla_core.report.thumbnails import data_uri
 
-_LOADER = ChoiceLoader([PackageLoader("dualvla_core", package) for package in ("vla_score", "experiments", "report")])
 
+def render(package: str, template: str, **values: Any) -> str:
+    """One page that needs no other file; every text is escaped, and only the page's own script may run.
 
-def render(template: str, **values: Any) -> str:
-    """One page that needs no other file; every text is escaped, and only the page's own script may run."""
-    pages = templates(_LOADER)
+    ``template`` lies in ``package`` of dualvla_core, and extends ``frame.html`` beside this module.
+    """
+    loader = ChoiceLoader([PackageLoader("dualvla_core", each) for each in (package, "report")])
+    pages = templates(loader)
     pages.filters.update(points=points, hundred=hundred, data_uri=data_uri, sha256_source=sha256_source)
-    pages.globals.update(script=Markup(_LOADER.get_source(pages, "script.html")[0]))
+    pages.globals.update(script=Markup(loader.get_source(pages, "script.html")[0]))
     return pages.get_template(template).render(**values)
 
 

@@ -1,0 +1,1 @@
+"""What the benchmarks compare with, each in an environment of its own."""
