@@ -33,7 +33,7 @@ def test_weights_and_biases_stays_here(tmp_path: Path, monkeypatch: pytest.Monke
         def log(self, values: dict[str, float], step: int) -> None:
             heard.append((step, values))
 
-        def finish(self, *, quiet: bool) -> None:
+        def finish(self) -> None:
             heard.append("finished")
 
     def init(**how: Any) -> Run:

@@ -147,7 +147,7 @@ def test_two_processes_learn_as_one_and_leave_nothing_behind(
     assert measured["samples_per_s"] > 0
     parts = {part["module"]: part["trainable"] for part in measured["parts"]}
     assert parts["action head"] > 0
-    assert f"action head {parts['action head']:>15,} {parts['action head']:>15,}" in caplog.text
+    assert f"action head {parts['action head']:>16,}{parts['action head']:>16,}" in caplog.text
     assert f"step {SHARED.steps} of {SHARED.steps}, loss {alone[-1]:.4f}" in caplog.text
     left = [info.key for info in open_artifacts(setting.run).objects.list(f"work/{manifest.key}/")]
     assert left == [f"work/{manifest.key}/lease.json"]

@@ -92,6 +92,15 @@ def test_layers_computed_twice_teach_the_same(
         assert twice.file("model.safetensors") == kept.file("model.safetensors")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["lora", "experts"])
+def test_adapters_learn_alike_under_every_stage(train: Train, language: str) -> None:
+    adaptation = AdaptationConfig.model_validate({"language": language, "rank": 2, "gate_hidden": 4, "dropout": 0.0})
+    model = MODEL.model_copy(update={"adaptation": adaptation})
+    expected, *others = (train(training={"zero_stage": stage}, model=model).losses for stage in (0, 1, 2, 3))
+    assert all(found == pytest.approx(expected, rel=1e-5) for found in others)
+
+
 def test_layers_computed_twice_keep_less(executed: Train) -> None:
     kept, twice = (_kept(executed(execution={}).output, checkpointed) for checkpointed in (False, True))
     assert twice < kept
