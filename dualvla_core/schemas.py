@@ -203,17 +203,17 @@ RECORDED_VELOCITIES = pa.schema(
         pa.field("velocity", pa.list_(pa.float32()), False),  # as noise
     ]
 )
-"""An action teacher's answer about each training frame, in the order of shards and frames."""
+"""A flow head's answer about each training frame, in the order of shards and frames."""
 
-RECORDED_TOKENS = pa.schema(
+RECORDED_DISTRIBUTIONS = pa.schema(
     [
-        pa.field("ids", pa.list_(pa.int32()), False),  # supervised tokens x kept tokens
-        pa.field("mass", pa.list_(pa.float32()), False),  # as ids; 1 per supervised token
-        pa.field("negative_entropy", pa.list_(pa.float32()), False),  # one per supervised token, nats
+        pa.field("ids", pa.list_(pa.int32()), False),  # positions x kept tokens (or bins)
+        pa.field("mass", pa.list_(pa.float32()), False),  # as ids; 1 per position
+        pa.field("negative_entropy", pa.list_(pa.float32()), False),  # one per position, nats
         pa.field("sampled_mass", pa.float32(), False),  # mean share of the mass that sampled tokens stand for
     ]
 )
-"""A reasoning teacher's answer about each training question, in their order."""
+"""What a teacher says of every supervised token of a question, or of each number of a frame's action chunk, in bins."""
 
 MOMENTS = pa.schema(
     [pa.field("episode", pa.string(), False), pa.field("action", _MOMENTS), pa.field("state", _MOMENTS)]

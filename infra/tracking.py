@@ -38,7 +38,7 @@ class WeightsAndBiases:
         folder.mkdir(parents=True, exist_ok=True)
         mode = os.environ.get("WANDB_MODE", "offline")
         self._run: Any = _imported("wandb", "wandb").init(
-            project=PROJECT, name=folder.name, dir=str(folder), mode=mode, settings={"console": "off"}
+            project=PROJECT, name=folder.name, dir=str(folder), mode=mode, settings={"console": "off", "quiet": True}
         )
 
     def add(self, step: int, domain: str, values: Mapping[str, float]) -> None:
@@ -47,7 +47,7 @@ class WeightsAndBiases:
 
     def close(self) -> None:
         """End the run."""
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
 def create_trackers(names: Sequence[TrackerName], folder: Path) -> list[Tracker]:

@@ -148,7 +148,8 @@ def trained_policy(store: ArtifactStore, name: str, policy: PolicyArtifacts) -> 
         checkpoint=store.folder(policy.checkpoint),
         key=made.key,
         digest=made.digest,
-        origins={role: refs[0].key for role, refs in inputs.items() if role in _ORIGINS},
+        origins={role: refs[0].key for role, refs in inputs.items() if role in _ORIGINS}
+        | {role: f"sha256:{digest}" for role, digest in made.request.facts.items() if role in _ORIGINS},
         training=made.summary,
         config=TrainingConfig.model_validate(made.request.params["training"]),
         parameters=made.request.params,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -22,19 +20,20 @@ from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.params import Params, Summary
-from dualvla_core.training.config import TrainingConfig, TrainingExecution
+from dualvla_core.training.config import TrainingConfig, TrainingExecution, check_offload
 from dualvla_core.training.errors import TrainingError
-from dualvla_core.training.plan import TrainingInputs, TrainingPlan
+from dualvla_core.training.plan import TrainingPlan
 from infra.lease import process_start
 from infra.manifest import ArtifactRef
 from infra.worker_process import WorkerCrashedError
-from tasks.progress import run_logger
+from tasks.progress import publish_table, run_logger
 from tasks.stage import Job, RunContext, Work, open_artifacts
 from tasks.training_checkpoints import complete_checkpoints, discard_checkpoints
+from tasks.training_launch import launched, processes_of
+from tasks.training_sources import Source, TrainingSources
 from tasks.training_worker import EVENT, TrainingJob
 
 _TAIL = 20  # lines of log in an error
-_GRACE_S = 20.0
 _LOG_EVERY_S = 10.0
 
 
@@ -52,6 +51,7 @@ class _Told:
     """What the workers have said so far."""
 
     summary: Summary | None = None
+    parts: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     crash: str | None = None
     speeds: list[float] = field(default_factory=list)
@@ -63,40 +63,46 @@ def training_work(
     run: RunContext,
     policy: PolicyType,
     data: TrainingData,
-    others: Mapping[str, ArtifactRef],
+    others: Mapping[str, Source],
     execution: TrainingExecution,
     training: TrainingConfig,
     model: ModelConfig | None = None,
     distillation: DistillationConfig | None = None,
 ) -> Work:
-    """The work of a training stage. ``others`` are the fields of `TrainingInputs` beside the data, as artifacts."""
-    inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {
+    """The work of a training stage. ``others`` are the fields of `TrainingInputs` beside the data.
+
+    Raises `ConfigError` for an execution that cannot do this training.
+    """
+    check_offload(training, execution)
+    given: dict[str, Source | None] = {
         "shards": data.shards,
         "collection": data.collection,
-        **({} if data.multimodal is None else {"multimodal": data.multimodal}),
-        **({} if data.teacher_cache is None else {"teacher_cache": data.teacher_cache}),
+        "multimodal": data.multimodal,
+        "teacher_cache": data.teacher_cache,
         **others,
     }
-    configs = {"training": training, "model": model, "distillation": distillation}
-    measured: dict[str, Any] = {}
+    sources = TrainingSources({role: source for role, source in given.items() if source is not None})
+    params: dict[str, Any] = {"training": training.model_dump(mode="json")}
+    if model is not None:
+        params["model"] = model.model_dump(mode="json")
+    if distillation is not None:
+        params["distillation"] = distillation.keyed()
+    measured: dict[str, Any] = {"teachers": sources.names} if sources.names else {}
 
     def body(job: Job) -> Summary:
-        folders = {
-            role: job.store.folder(refs) if isinstance(refs, ArtifactRef) else tuple(map(job.store.folder, refs))
-            for role, refs in inputs.items()
-        }
         plan = TrainingPlan(
             policy=policy,
             training=training,
             model=model,
             distillation=distillation,
-            inputs=TrainingInputs.model_validate(folders),
+            inputs=sources.open(job.store),
         )
         return run_training(run, job, plan, execution, measured)
 
     return Work(
-        params={name: config.model_dump(mode="json") for name, config in configs.items() if config is not None},
-        inputs=inputs,
+        params=params,
+        inputs=sources.artifacts,
+        facts=sources.facts,
         body=body,
         provenance=measured,
         committed=lambda ref: discard_checkpoints(open_artifacts(run).objects, ref.key),
@@ -106,10 +112,10 @@ def training_work(
 def run_training(
     run: RunContext, job: Job, plan: TrainingPlan, execution: TrainingExecution, measured: dict[str, Any]
 ) -> Summary:
-    """Train ``plan`` into ``job.output`` with torchrun, from the furthest checkpoint of the key where there is one.
+    """Train ``plan`` into ``job.output`` under torchrun, from the furthest checkpoint of the key where there is one.
 
     It may go on with another number of processes than it began with; only with the same is the result the same bytes.
-    ``measured`` receives speed and processes: what belongs to the run and not to its result.
+    ``measured`` receives what belongs to the run and not to its result: speed, processes, sizes of the policy's parts.
 
     Raises `TrainingError` for what a worker says is wrong, `WorkerCrashedError` with the end of the log when one dies.
     """
@@ -129,16 +135,17 @@ def run_training(
         s3_endpoint=run.s3_endpoint,
         key=job.key,
         attempt=job.attempt,
+        processes=processes_of(execution),
+        host=socket.gethostname(),
         launcher=os.getpid(),
         launcher_started=process_start(os.getpid()),
     )
     (scratch / "job.json").write_text(description.model_dump_json(indent=1))
     told = _Told()
-    with (scratch / "log.txt").open("w") as log, _torchrun(execution, scratch / "job.json") as process:
-        assert process.stdout is not None
-        for line in process.stdout:
+    with (scratch / "log.txt").open("w") as log, launched(execution, scratch / "job.json") as training:
+        for line in training.lines:
             _hear(line, told, log, job)
-        returncode = process.wait()
+        returncode = training.wait()
     if returncode != 0 or told.summary is None:
         raise _failure(told, returncode, scratch / "log.txt")
     shutil.rmtree(scratch)
@@ -148,41 +155,12 @@ def run_training(
             100 * float(told.summary["held_out_action_change"]),
         )
     measured |= {
-        "processes": execution.processes,
+        "parts": told.parts,
+        "processes": description.processes,
         "continued_from_step": 0 if begun is None else begun[1].step,
         "samples_per_s": round(statistics.median(told.speeds), 2) if told.speeds else 0.0,
     }
     return told.summary
-
-
-@contextmanager
-def _torchrun(execution: TrainingExecution, description: Path) -> Iterator[subprocess.Popen[str]]:
-    """The workers under torchrun's agent; none is left when the block ends."""
-    root = Path(__file__).parent.parent
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(execution.threads),
-        "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={execution.processes}"]
-    process = subprocess.Popen(
-        [sys.executable, *launch, "-m", "tasks.training_worker", str(description)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 def _hear(line: str, told: _Told, log: IO[str], job: Job) -> None:
@@ -194,6 +172,9 @@ def _hear(line: str, told: _Told, log: IO[str], job: Job) -> None:
         told.log.append(line.rstrip())
         log.write(line)
         run_logger().info(line.rstrip())
+    elif "parts" in event:
+        told.parts = event["parts"]
+        _show_parts(job, told.parts)
     elif "done" in event:
         job.progress(event["done"], event["total"])
         told.speeds.append(event["samples_per_s"])
@@ -204,6 +185,13 @@ def _hear(line: str, told: _Told, log: IO[str], job: Job) -> None:
         told.error = told.error or event["error"]
     else:
         told.crash = told.crash or event["crash"]
+
+
+def _show_parts(job: Job, parts: list[dict[str, Any]]) -> None:
+    """What the policy is made of and what of it trains, in the task's log and as a table in Prefect."""
+    publish_table("policy-parts", parts, f"What trains in `{job.key}`")
+    rows = [f"{part['module']:<12}{part['parameters']:>16,}{part['trainable']:>16,}" for part in parts]
+    run_logger().info("\n".join([f"{'module':<12}{'parameters':>16}{'trainable':>16}", *rows]))
 
 
 def _log_step(event: Mapping[str, Any], told: _Told) -> None:

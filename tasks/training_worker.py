@@ -6,15 +6,18 @@ What it has to say to the launcher it prints as JSON, one event a line.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -26,6 +29,9 @@ from infra.lease import process_start
 from infra.object_store import open_store
 from infra.tracking import create_trackers
 from tasks.training_checkpoints import ObjectCheckpoints
+
+if TYPE_CHECKING:
+    from dualvla_core.models.adaptation import PartSize
 
 EVENT = "dualvla_training"
 """The key by which a line of a worker's output is known as meant for the launcher."""
@@ -47,6 +53,8 @@ class TrainingJob(Params):
     s3_endpoint: str | None = Field(description="URL of an S3-compatible server; none = AWS.")
     key: str = Field(description="Key of the artifact in the making.")
     attempt: str = Field(description="Which attempt at it this is.")
+    processes: int = Field(description="How many processes train, on all machines.")
+    host: str = Field(description="The machine of the launcher.")
     launcher: int = Field(description="Process id of the launcher; when it is gone, the workers end.")
     launcher_started: float | None = Field(description="When it began, against reused numbers.")
 
@@ -77,7 +85,7 @@ def _train(job: TrainingJob) -> Summary:
     from dualvla_core.training.stage import train_policy  # noqa: PLC0415
 
     store = open_store(job.store_uri, job.s3_endpoint)
-    kept = ObjectCheckpoints(store, job.key, job.attempt, job.execution.processes, job.scratch)
+    kept = ObjectCheckpoints(store, job.key, job.attempt, job.processes, job.scratch)
     group = ProcessGroup(job.execution)
     trackers = create_trackers(job.execution.trackers, job.tracking) if group.rank == 0 else []
     checkpoints = Checkpoints(kept, job.execution.checkpoint_every, job.scratch)
@@ -90,12 +98,17 @@ def _train(job: TrainingJob) -> Summary:
 
 
 class _Teller:
-    """Tells the launcher of steps, five times a second at most, and of the last one."""
+    """Tells the launcher of the policy's parts, of steps (five times a second at most), and of the last one."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
-    def __call__(self, done: int, total: int, samples_per_s: float, loss: float) -> None:
+    def begins(self, parts: Sequence[PartSize]) -> None:
+        """See `TrainingListener.begins`."""
+        _tell({"parts": [dataclasses.asdict(part) for part in parts]})
+
+    def stepped(self, done: int, total: int, samples_per_s: float, loss: float) -> None:
+        """See `TrainingListener.stepped`."""
         if done == total or time.monotonic() >= self._next:
             self._next = time.monotonic() + _TELL_S
             _tell({"done": done, "total": total, "samples_per_s": round(samples_per_s, 2), "loss": loss})
@@ -114,9 +127,12 @@ def _stand_back(niceness: int) -> None:
 
 
 def _end_with_the_launcher(job: TrainingJob) -> None:
-    """However the launcher ended (even killed), nobody waits for the result any more: end torchrun and so this."""
-    torchrun = os.getppid()
-    while process_start(job.launcher) == job.launcher_started:
+    """However the launcher ended (even killed), nobody waits for the result any more: end torchrun and so this.
+
+    On another machine it cannot be seen; there torchrun ends with the shell that the launcher started it by.
+    """
+    torchrun, near = os.getppid(), socket.gethostname() == job.host
+    while os.getppid() == torchrun and not (near and process_start(job.launcher) != job.launcher_started):
         time.sleep(_WATCH_S)
     if os.getppid() == torchrun:
         os.kill(torchrun, signal.SIGTERM)

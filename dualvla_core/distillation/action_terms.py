@@ -7,7 +7,7 @@ head a velocity at noise and times that student and teacher share.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
@@ -21,7 +21,11 @@ from dualvla_core.distillation.losses import (
     noisy_actions,
     target_velocity,
 )
+from dualvla_core.distillation.sparse import SparseTargets
 from dualvla_core.models.bin_expert import bins_of
+
+Prediction: TypeAlias = Tensor | SparseTargets
+"""Velocities, logits of bins, or what a cache kept of the latter."""
 
 
 class ActingPolicy(Protocol):
@@ -54,7 +58,7 @@ class ActionTerms(Protocol):
         """How far a prediction is from what was demonstrated."""
         ...
 
-    def distance(self, teacher: Tensor, student: Tensor, temperature: float) -> Mean:
+    def distance(self, teacher: Prediction, student: Tensor, temperature: float) -> Mean:
         """T² KL(teacher ‖ student) of two predictions."""
         ...
 
@@ -83,8 +87,9 @@ class FlowTerms:
         """See `flow_matching_loss`."""
         return flow_matching_loss(predicted, target_velocity(self.actions, self.drawn), self.is_padding)
 
-    def distance(self, teacher: Tensor, student: Tensor, temperature: float) -> Mean:
+    def distance(self, teacher: Prediction, student: Tensor, temperature: float) -> Mean:
         """See `action_kd_loss`."""
+        assert isinstance(teacher, Tensor)
         return action_kd_loss(teacher, student, self.is_padding, temperature)
 
 
@@ -111,9 +116,16 @@ class BinTerms:
         values = cross_entropy(predicted.float().movedim(-1, 1), targets, reduction="none")
         return mean_over_steps(values, self.is_padding)
 
-    def distance(self, teacher: Tensor, student: Tensor, temperature: float) -> Mean:
-        """DualVLA Eq. 5 as printed: T² KL between the two softmaxes at every action position, padding left out."""
-        expected = log_softmax(teacher.detach().float() / temperature, -1)
+    def distance(self, teacher: Prediction, student: Tensor, temperature: float) -> Mean:
+        """DualVLA Eq. 5 as printed: T² KL between the two softmaxes at every action position, padding left out.
+
+        What a cache kept was divided by the temperature then, and its divergence is right on average.
+        """
         predicted = log_softmax(student.float() / temperature, -1)
-        divergence = (expected.exp() * (expected - predicted)).sum(-1)
+        if isinstance(teacher, SparseTargets):
+            said = (teacher.mass * predicted.flatten(0, -2).gather(-1, teacher.ids)).sum(-1)
+            divergence = (teacher.negative_entropy - said).view(predicted.shape[:-1])
+        else:
+            expected = log_softmax(teacher.detach().float() / temperature, -1)
+            divergence = (expected.exp() * (expected - predicted)).sum(-1)
         return mean_over_steps(temperature**2 * divergence, self.is_padding)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from dualvla_core.models.config import AugmentationConfig
 from dualvla_core.params import Params
+
+TeacherName: TypeAlias = Annotated[str, Field(min_length=1)]
 
 
 class TeacherCacheConfig(Params):
@@ -26,17 +28,26 @@ class DistillationConfig(Params):
     temperature: float = Field(
         2.0, gt=0, description="T of Eq. 5 and 6. The paper prints T² but no value; 2 is the usual mild one."
     )
-    action_teacher: bool = Field(
-        True, description="Whether robot batches are distilled (the ablation leaves them out)."
+    action_teacher: bool | TeacherName = Field(
+        True,
+        description="Who teaches robot batches: true = the specialist, false = nobody (the ablation), or the folder or "
+        "hub name (owner/name, owner/name@revision) of a checkpoint.",
     )
-    reasoning_teacher: bool = Field(
-        True, description="Whether multimodal batches are distilled (the ablation leaves them out)."
+    reasoning_teacher: bool | TeacherName = Field(
+        True,
+        description="Who teaches multimodal batches: true = the generalist, false = nobody, or a checkpoint.",
     )
-    teachers: Literal["online", "cached"] = Field(
+    teachers: Literal["online", "shared", "cached"] = Field(
         "online",
-        description="online = asked about every batch; cached = once about every sample, before the student trains.",
+        description="online = asked about every batch; shared = the same, over the frozen backbone of an adapter-tuned "
+        "student; cached = once about every sample, before the student trains.",
     )
     cache: TeacherCacheConfig = Field(TeacherCacheConfig(), description="What is kept of cached teachers.")
+
+    def keyed(self) -> dict[str, Any]:
+        """What of it enters keys: a teacher that is named counts by its content, which is keyed beside this."""
+        asked = {"action_teacher": bool(self.action_teacher), "reasoning_teacher": bool(self.reasoning_teacher)}
+        return self.model_dump(mode="json") | asked
 
     def cache_terms(self, augmentation: AugmentationConfig | None) -> dict[str, Any]:
         """What cached teachers depend on besides themselves and the data: it must be the same when they are used."""

@@ -41,6 +41,21 @@ class TaughtRobotBatch(RobotBatch):
 
 
 @dataclass(frozen=True)
+class TaughtBinsBatch(RobotBatch):
+    """Frames with what the action teacher's discrete head said of each of the T * A numbers of their chunks."""
+
+    ids: Tensor
+    """``[B, T * A, K]``, as in `SparseTargets`."""
+    mass: Tensor
+    negative_entropy: Tensor
+
+    @property
+    def targets(self) -> SparseTargets:
+        """The teacher's word, sample after sample."""
+        return SparseTargets(self.ids.flatten(0, 1), self.mass.flatten(0, 1), self.negative_entropy.flatten())
+
+
+@dataclass(frozen=True)
 class TaughtMultimodalBatch(MultimodalBatch):
     """Questions with the reasoning teacher's word at the N supervised tokens, sample after sample."""
 

@@ -20,7 +20,7 @@ class SparseTargets:
     """
 
     ids: Tensor
-    """``[N, K]`` int64; a token may stand there more than once."""
+    """``[N, K]`` int64; a token may stand there more than once. Of a discrete action head these are bins."""
     mass: Tensor
     """``[N, K]`` float32, each row with the sum 1."""
     negative_entropy: Tensor
@@ -62,21 +62,26 @@ def sparse_targets(
         generator: of the draws, on the device of ``hidden``.
     """
     vocabulary = sum(map(len, rows))
-    kept = min(top, vocabulary)
     size = max(1, CHUNK_LOGITS // vocabulary)
-    parts = []
-    for first in range(0, len(hidden), size):
-        logits = project(hidden[first : first + size], rows).div_(temperature)
-        expected = torch.softmax(logits, -1)
-        entropy = torch.linalg.vecdot(expected, logits) - log_sum(logits, expected)
-        likeliest = expected.topk(kept, -1)
-        others = expected.scatter_(-1, likeliest.indices, 0)
-        missing = others.sum(-1, keepdim=True)
-        # where rounding left nothing to draw from, whatever is drawn has no mass
-        drawn = torch.multinomial(others + (missing == 0), samples, replacement=True, generator=generator)
-        mass = torch.cat([likeliest.values, (missing / samples).expand(-1, samples)], -1)
-        parts.append((torch.cat([likeliest.indices, drawn], -1), mass / mass.sum(-1, keepdim=True), entropy))
+    parts = [
+        sparse_distribution(project(hidden[first : first + size], rows).div_(temperature), top, samples, generator)
+        for first in range(0, len(hidden), size)
+    ]
     if not parts:
-        width = kept + samples
+        width = min(top, vocabulary) + samples
         return SparseTargets(*(hidden.new_zeros(shape) for shape in ((0, width), (0, width), (0,))))
-    return SparseTargets(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    columns = ((part.ids, part.mass, part.negative_entropy) for part in parts)
+    return SparseTargets(*(torch.cat(column) for column in zip(*columns, strict=True)))
+
+
+def sparse_distribution(logits: Tensor, top: int, samples: int, generator: torch.Generator) -> SparseTargets:
+    """The softmax of ``logits`` ``[N, V]`` float32, kept as `sparse_targets` keeps it."""
+    expected = torch.softmax(logits, -1)
+    entropy = torch.linalg.vecdot(expected, logits) - log_sum(logits, expected)
+    likeliest = expected.topk(min(top, logits.shape[-1]), -1)
+    others = expected.scatter_(-1, likeliest.indices, 0)
+    missing = others.sum(-1, keepdim=True)
+    # where rounding left nothing to draw from, whatever is drawn has no mass
+    drawn = torch.multinomial(others + (missing == 0), samples, replacement=True, generator=generator)
+    mass = torch.cat([likeliest.values, (missing / samples).expand(-1, samples)], -1)
+    return SparseTargets(torch.cat([likeliest.indices, drawn], -1), mass / mass.sum(-1, keepdim=True), entropy)

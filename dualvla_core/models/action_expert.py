@@ -63,28 +63,33 @@ class ExpertLayer(nn.Module):
         return queries, keys, values
 
 
+@dataclass(frozen=True)
+class HeadSizes:
+    """What an action head stands between."""
+
+    backbone_width: int
+    """Width D of latents and image features."""
+    state_size: int | None
+    """S; None = no state."""
+    action_size: int
+    """A."""
+    action_chunk: int
+    """T."""
+    action_queries: int
+    """K."""
+
+
 class ConditionTokens(nn.Module):
-    """Projects what conditions the actions into the expert's width.
+    """Projects what conditions the actions into the expert's width."""
 
-    Args:
-        config: widths.
-        backbone_width: width D of latents and image features.
-        state_size: S; None = no state.
-        action_queries: K.
-    """
-
-    def __init__(
-        self, config: ActionExpertConfig, *, backbone_width: int, state_size: int | None, action_queries: int
-    ) -> None:
+    def __init__(self, config: ActionExpertConfig, sizes: HeadSizes) -> None:
         super().__init__()
-        width = config.hidden
-        self.visual_in = nn.Linear(backbone_width, width) if config.visual_features else None
-        self.latent_in = nn.Linear(backbone_width, width)
-        self.latent_position = nn.Parameter(0.02 * torch.randn(action_queries, width))
+        width, state = config.hidden, sizes.state_size
+        self.visual_in = nn.Linear(sizes.backbone_width, width) if config.visual_features else None
+        self.latent_in = nn.Linear(sizes.backbone_width, width)
+        self.latent_position = nn.Parameter(0.02 * torch.randn(sizes.action_queries, width))
         self.state_in = (
-            None
-            if state_size is None
-            else nn.Sequential(nn.Linear(state_size, width), nn.SiLU(), nn.Linear(width, width))
+            None if state is None else nn.Sequential(nn.Linear(state, width), nn.SiLU(), nn.Linear(width, width))
         )
         self.film = nn.Linear(width, 2 * width) if config.visual_features and config.film else None
         if self.film is not None:  # starts as the identity

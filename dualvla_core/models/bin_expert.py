@@ -9,32 +9,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dualvla_core.models.action_expert import Condition, ConditionTokens, ExpertLayer, condition_on
+from dualvla_core.models.action_expert import Condition, ConditionTokens, ExpertLayer, HeadSizes, condition_on
 from dualvla_core.models.config import DiscreteHeadConfig
 
 
 class BinExpert(nn.Module):
-    """Logits of bins given images, latent actions and state; arguments as of `FlowExpert`."""
+    """Logits of bins given images, latent actions and state."""
 
-    def __init__(
-        self,
-        config: DiscreteHeadConfig,
-        *,
-        backbone_width: int,
-        state_size: int | None,
-        action_size: int,
-        action_chunk: int,
-        action_queries: int,
-    ) -> None:
+    def __init__(self, config: DiscreteHeadConfig, sizes: HeadSizes) -> None:
         super().__init__()
         width = config.hidden
         self.bins = config.bins
-        self.inputs = ConditionTokens(
-            config, backbone_width=backbone_width, state_size=state_size, action_queries=action_queries
-        )
-        self.action_position = nn.Parameter(0.02 * torch.randn(action_chunk, width))
+        self.inputs = ConditionTokens(config, sizes)
+        self.action_position = nn.Parameter(0.02 * torch.randn(sizes.action_chunk, width))
         self.layers = nn.ModuleList(ExpertLayer(width, config.heads) for _ in range(config.layers))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, action_size * config.bins))
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sizes.action_size * config.bins))
 
     def condition(self, latents: Tensor, visual: Tensor | None, state: Tensor | None) -> Condition:
         """See `ActionHead.condition`."""

@@ -32,6 +32,8 @@ CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE, BACKBONE_FOLDER = (
     "statistics.json",
     "backbone",
 )
+FILES = (CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE, *_TOKENIZER_FILES, f"{BACKBONE_FOLDER}/{CONFIG_FILE}")
+"""Everything a policy is made of, relative to its folder."""
 
 
 def save(policy: DualVLA, folder: Path) -> None:
@@ -55,13 +57,13 @@ def save(policy: DualVLA, folder: Path) -> None:
 def located(source: Path | str) -> Path:
     """The folder of a checkpoint: ``source`` itself, or that of ``owner/name`` in the hub's cache, fetched if need be.
 
-    Raises `ArtifactError` when there is neither.
+    ``owner/name@revision`` is a branch, tag or commit. Raises `ArtifactError` when there is neither.
     """
     if Path(source).is_dir() or isinstance(source, Path):
         return Path(source)
+    repository, _, revision = source.partition("@")
     try:
-        files = [cached_file(source, name) for name in (CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE, *_TOKENIZER_FILES)]
-        cached_file(source, CONFIG_FILE, subfolder=BACKBONE_FOLDER)
+        files = [cached_file(repository, name, revision=revision or None) for name in FILES]
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"There is no folder {source!r} here, and the hub gave no checkpoint of that name "

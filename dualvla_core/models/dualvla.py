@@ -109,6 +109,13 @@ class DualVLA(nn.Module):
         hidden: Tensor = output.last_hidden_state
         return hidden
 
+    def checkpoint_gradients(self) -> None:
+        """Compute the backbone's layers again in the backward pass of a training instead of keeping what they made.
+
+        Values and gradients stay the same; dropout is drawn alike both times.
+        """
+        self.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
     @property
     def text_rows(self) -> tuple[Tensor, ...]:
         """Blocks ``[V_i, D]`` of the output embeddings: times hidden state i, the logits of token i + 1."""

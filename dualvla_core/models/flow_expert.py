@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dualvla_core.models.action_expert import Condition, ConditionTokens, ExpertLayer, condition_on
+from dualvla_core.models.action_expert import Condition, ConditionTokens, ExpertLayer, HeadSizes, condition_on
 from dualvla_core.models.config import FlowHeadConfig
 
 _MAX_PERIOD = 100.0
@@ -15,38 +15,18 @@ _TIME_SCALE = 100.0
 
 
 class FlowExpert(nn.Module):
-    """The velocity field v(actions, time | images, latent actions, state).
+    """The velocity field v(actions, time | images, latent actions, state)."""
 
-    Args:
-        config: widths.
-        backbone_width: width D of latents and image features.
-        state_size: S; None = no state.
-        action_size: A.
-        action_chunk: T.
-        action_queries: K.
-    """
-
-    def __init__(
-        self,
-        config: FlowHeadConfig,
-        *,
-        backbone_width: int,
-        state_size: int | None,
-        action_size: int,
-        action_chunk: int,
-        action_queries: int,
-    ) -> None:
+    def __init__(self, config: FlowHeadConfig, sizes: HeadSizes) -> None:
         super().__init__()
         width = config.hidden
         self.euler_steps = config.euler_steps
-        self.inputs = ConditionTokens(
-            config, backbone_width=backbone_width, state_size=state_size, action_queries=action_queries
-        )
-        self.action_in = nn.Linear(action_size, width)
-        self.action_position = nn.Parameter(0.02 * torch.randn(action_chunk, width))
+        self.inputs = ConditionTokens(config, sizes)
+        self.action_in = nn.Linear(sizes.action_size, width)
+        self.action_position = nn.Parameter(0.02 * torch.randn(sizes.action_chunk, width))
         self.time_in = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.layers = nn.ModuleList(ExpertLayer(width, config.heads) for _ in range(config.layers))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, action_size))
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sizes.action_size))
 
     def condition(self, latents: Tensor, visual: Tensor | None, state: Tensor | None) -> Condition:
         """See `ActionHead.condition`."""

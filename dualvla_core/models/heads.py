@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from dualvla_core.models.action_expert import HeadSizes
 from dualvla_core.models.bin_expert import BinExpert
 from dualvla_core.models.config import ModelConfig
 from dualvla_core.models.flow_expert import FlowExpert
@@ -20,12 +21,7 @@ def create_action_head(
         state_size: S; None = no state.
         action_size: A.
     """
-    sizes = {
-        "backbone_width": backbone_width,
-        "action_size": action_size,
-        "action_chunk": config.action_chunk,
-        "action_queries": config.action_queries,
-    }
+    sizes = HeadSizes(backbone_width, state_size, action_size, config.action_chunk, config.action_queries)
     if config.action_head == "discrete":
-        return BinExpert(config.discrete, state_size=state_size, **sizes)
-    return FlowExpert(config.flow, state_size=state_size, **sizes)
+        return BinExpert(config.discrete, sizes)
+    return FlowExpert(config.flow, sizes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from dualvla_core.errors import ConfigError
 from dualvla_core.models.config import AugmentationConfig
 from dualvla_core.params import Params
 
@@ -61,13 +63,56 @@ class TrainingConfig(Params):
         return self
 
 
+class OffloadConfig(Params):
+    """What DeepSpeed keeps outside the GPUs' memory (ZeRO-Offload, ZeRO-Infinity)."""
+
+    optimizer: Literal["cpu", "nvme"] | None = Field(
+        None, description="Where the optimizer's state lies and its step is computed; cpu from ZeRO 1 on, nvme with 3."
+    )
+    weights: Literal["cpu", "nvme"] | None = Field(
+        None, description="Where weights lie while they are not used; with ZeRO 3 alone."
+    )
+    folder: Path | None = Field(None, description="Folder on a fast disk of every machine, for nvme.")
+
+    @model_validator(mode="after")
+    def _somewhere_to_write(self) -> Self:
+        if "nvme" in (self.optimizer, self.weights) and self.folder is None:
+            raise ValueError("offloading to nvme needs a folder on that disk; set offload.folder")
+        return self
+
+
 class TrainingExecution(Params):
-    """How a training runs on this machine; nothing here enters a key."""
+    """How a training runs on this machine or several; nothing here enters a key.
+
+    The result is the same up to the order in which sums are formed. (Dropout, where a model has any, is drawn anew for
+    each process and part of a batch.)
+    """
 
     processes: int = Field(
         1, ge=1, description="Processes (one per GPU where there are any) the batch is shared among."
     )
     threads: int = Field(1, ge=1, description="CPU threads of each process.")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Most samples a process takes through the model at once; it adds up the gradients of equal parts "
+        "of its batch that are no larger. none = all of them.",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Whether layers of the backbone are computed again in the backward pass instead of kept."
+    )
+    offload: OffloadConfig = Field(OffloadConfig(), description="What lies outside the GPUs' memory.")
+    hostfile: Path | None = Field(
+        None,
+        description="Machines that train together, a line `name slots=processes` each, this one first; none = this "
+        "one alone.",
+    )
+    remote_shell: str = Field(
+        "ssh -tt -o BatchMode=yes", min_length=1, description="What runs a command on another machine of the hostfile."
+    )
+    port: int = Field(
+        0, ge=0, le=65535, description="Port of the first machine where the others report; 0 = any free one."
+    )
     checkpoint_every: int = Field(
         200, ge=1, description="Steps between two checkpoints, which a killed run goes on from."
     )
@@ -80,3 +125,21 @@ class TrainingExecution(Params):
         0, ge=0, le=19, description="How far its processes stand back for others; a blind control always stands back."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = GPUs where there are any.")
+
+
+def check_offload(training: TrainingConfig, execution: TrainingExecution) -> None:
+    """Raise `ConfigError` for an offload that the training's ZeRO stage cannot do."""
+    offload, stage = execution.offload, training.zero_stage
+    if offload.weights is not None and stage != 3:
+        raise ConfigError(
+            f"Offloading weights needs zero_stage = 3, found {stage}; set it, or offload.weights to none."
+        )
+    if offload.optimizer == "nvme" and stage != 3:
+        raise ConfigError(f"Offloading to nvme needs zero_stage = 3, found {stage}; set it, or offload to cpu.")
+    if offload.optimizer == "nvme" and training.multimodal_every and not training.freeze_action_head:
+        raise ConfigError(
+            "Offloading the optimizer to nvme needs batches that use every weight that trains, and questions leave the "
+            "action head out; set freeze_action_head, or offload to cpu."
+        )
+    if offload.optimizer == "cpu" and stage == 0:
+        raise ConfigError("Offloading the optimizer needs zero_stage 1, 2 or 3, found 0; set one of them.")

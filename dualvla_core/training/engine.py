@@ -12,7 +12,7 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dualvla_core.distillation.objective import Batch, Objective, Step
-from dualvla_core.training.config import TrainingConfig, TrainingExecution
+from dualvla_core.distillation.objective import Batch, Objective, Part, Step
+from dualvla_core.errors import DependencyError
+from dualvla_core.training.config import OffloadConfig, TrainingConfig, TrainingExecution, check_offload
 from dualvla_core.training.errors import TrainingError
 
 _TAG = "state"
@@ -35,6 +36,7 @@ class ProcessGroup:
     """
 
     def __init__(self, execution: TrainingExecution) -> None:
+        self.execution = execution
         cuda = execution.device == "cuda" or (execution.device == "auto" and torch.cuda.is_available())
         torch.set_num_threads(execution.threads)
         os.environ.setdefault("DS_ACCELERATOR", "cuda" if cuda else "cpu")
@@ -50,10 +52,10 @@ class ProcessGroup:
         self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
 
     def average(self, values: Tensor) -> Tensor:
-        """The mean of ``values`` over the processes."""
+        """The mean of ``values`` over the processes, on the device."""
         if self.size == 1:
-            return values
-        total = values.clone()
+            return values.to(self.device)
+        total = values.to(self.device, copy=True)
         dist.all_reduce(total)
         return total / self.size
 
@@ -86,11 +88,11 @@ class _StepModule(nn.Module):
         super().__init__()
         self.student: Any = student
         self._objective = objective
-        self._given: tuple[Batch, torch.Generator] | None = None
+        self._given: tuple[Batch, torch.Generator, Part] | None = None
 
-    def give(self, batch: Batch, generator: torch.Generator) -> None:
+    def give(self, batch: Batch, generator: torch.Generator, part: Part) -> None:
         # by a side door: ZeRO-3 warns of arguments that are neither tensors nor tuples of them
-        self._given = (batch, generator)
+        self._given = (batch, generator, part)
 
     def forward(self) -> Step:
         assert self._given is not None
@@ -98,11 +100,21 @@ class _StepModule(nn.Module):
 
 
 class Engine:
-    """A policy in training: one `compute` and one `update` per step, on every process."""
+    """A policy in training; every process does the same to its own.
+
+    A step is `compute` for each part of the batch, each but the last followed by `accumulate`, and then `update`.
+
+    Raises `ConfigError` for an offload that the ZeRO stage cannot do, `DependencyError` where nothing here can write to
+    a disk at the speed it takes.
+    """
 
     def __init__(self, student: nn.Module, objective: Objective, config: TrainingConfig, group: ProcessGroup) -> None:
+        check_offload(config, group.execution)
         self.student = student
         self._zero = config.zero_stage
+        self._objective = objective
+        self._group, self._device = group, group.device
+        self._first = True  # whether the next backward pass begins a step
         self._module = _StepModule(student, objective)
         trainable = [parameter for parameter in student.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
@@ -110,30 +122,37 @@ class Engine:
         )
         self._engine: Any
         self._engine, *_ = _deepspeed().initialize(
-            model=self._module, model_parameters=trainable, optimizer=optimizer, config=_deepspeed_config(config)
+            model=self._module,
+            model_parameters=trainable,
+            optimizer=optimizer,
+            config=_deepspeed_config(config, group.execution.offload),
         )
         if self._zero == 3:
             for rows in self._module.student.text_rows:  # the text's loss reads them outside the layer they are of
                 _deepspeed().zero.register_external_parameter(self._module, rows)
-        self._group, self._device = group, group.device
 
-    def compute(self, batch: Batch, generator: torch.Generator) -> Step:
-        """Loss and terms of this process's share of a batch."""
-        self._module.give(batch.to(self._device), generator)
+    def parts(self, batches: Sequence[Batch]) -> list[Part]:
+        """See `Objective.parts`."""
+        return self._objective.parts(batches)
+
+    def compute(self, batch: Batch, generator: torch.Generator, part: Part) -> Step:
+        """Loss and terms of a part of this process's share of a batch."""
+        self._module.give(batch.to(self._device), generator, part)
         step: Step = self._engine()
         return step
 
+    def accumulate(self, loss: Tensor) -> None:
+        """Backward pass of a part after which another one comes."""
+        self._backward(loss, last=False)
+
     def update(self, loss: Tensor, learning_rate: float) -> float:
-        """Backward pass and optimizer step; returns the norm of the whole gradient before clipping.
+        """Backward pass of the last part and optimizer step; returns the norm of the whole gradient before clipping.
 
         The norm is NaN or infinite where the gradient is; the weights are then worth nothing.
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        if self._zero == 3:
-            # a weight the batch does not use would otherwise be updated with the gradient of an earlier step
-            self._engine.optimizer.grad_partitions_flat_buffer.zero_()
-        self._engine.backward(loss)
+        self._backward(loss, last=True)
         norm = self._unpartitioned_norm() if self._zero == 0 else None
         self._engine.step()
         if norm is None:
@@ -176,6 +195,24 @@ class Engine:
         with _deepspeed().zero.GatheredParameters(list(self.student.parameters()), enabled=self._zero == 3):
             yield
 
+    def _backward(self, loss: Tensor, *, last: bool) -> None:
+        if self._first:
+            self._forget_gradients()
+        self._engine.set_gradient_accumulation_boundary(last)
+        self._engine.backward(loss)
+        self._first = last
+
+    def _forget_gradients(self) -> None:
+        """A weight that a batch does not use would otherwise be updated with the gradient of an earlier step."""
+        optimizer = self._engine.optimizer
+        if self._zero == 3:
+            optimizer.grad_partitions_flat_buffer.zero_()
+        if self._group.execution.offload.optimizer == "cpu":
+            groups = "fp32_partitioned_groups_flat" if self._zero == 3 else "single_partition_of_fp32_groups"
+            for weights in getattr(optimizer, groups):
+                if weights.grad is not None:
+                    weights.grad.zero_()
+
     def _unpartitioned_norm(self) -> float:
         gradients = [parameter.grad for parameter in self.student.parameters() if parameter.grad is not None]
         return float(torch.nn.utils.get_total_norm(gradients))
@@ -212,13 +249,26 @@ def _start_deepspeed() -> None:
     deepspeed.init_distributed(verbose=False)
 
 
-def _deepspeed_config(config: TrainingConfig) -> dict[str, Any]:
+def _deepspeed_config(config: TrainingConfig, offload: OffloadConfig) -> dict[str, Any]:
+    targets = {"offload_optimizer": offload.optimizer, "offload_param": offload.weights}
+    if "nvme" in targets.values() and not _deepspeed().ops.__compatible_ops__["async_io"]:
+        raise DependencyError(
+            "Offloading to nvme needs libaio and a C++ compiler (DeepSpeed's async_io), which are not here; install "
+            "them, or offload to cpu."
+        )
+    folder = {"nvme_path": str(offload.folder)}
+    elsewhere = {
+        name: {"device": device, **(folder if device == "nvme" else {})}
+        for name, device in targets.items()
+        if device is not None
+    }
     return {
         "train_micro_batch_size_per_gpu": 1,  # DeepSpeed only multiplies it; the loop forms the batches
-        "gradient_accumulation_steps": 1,
+        "gradient_accumulation_steps": 1,  # `Engine` says itself where a step ends: domains differ in their parts
         "gradient_clipping": config.clip,
         "bf16": {"enabled": config.precision == "bf16"},
-        "zero_optimization": {"stage": config.zero_stage},
+        "zero_optimization": {"stage": config.zero_stage, **elsewhere},
         "zero_allow_untested_optimizer": True,  # torch's AdamW: DeepSpeed's own needs a compiler on the CPU
+        "zero_force_ds_cpu_optimizer": False,  # nor another for an optimizer that is offloaded: results stay the same
         "steps_per_print": 2**62,
     }

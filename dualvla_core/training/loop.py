@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from dualvla_core.distillation.objective import Batch
+from dualvla_core.distillation.objective import Batch, Step
 from dualvla_core.errors import ConfigError
+from dualvla_core.models.adaptation import PartSize
 from dualvla_core.models.batches import Share
 from dualvla_core.training import schedule
 from dualvla_core.training.checkpoints import Checkpoints, CheckpointStore
@@ -31,11 +32,23 @@ _AUGMENTATION, _NOISE, _DROPOUT = range(3)
 _NAMED = 5  # samples a message names
 
 
-class StepListener(Protocol):
-    """Hears of every step on the first process."""
+class TrainingListener(Protocol):
+    """Hears of a training on its first process."""
 
-    def __call__(self, done: int, total: int, samples_per_s: float, loss: float) -> None:
+    def begins(self, parts: Sequence[PartSize]) -> None:
+        """Before the first step: what the policy is made of, and what of it trains."""
+
+    def stepped(self, done: int, total: int, samples_per_s: float, loss: float) -> None:
         """``done`` of ``total`` steps are done; speed over all processes, and the loss of the step."""
+
+
+@dataclass(frozen=True)
+class LoadedPart:
+    """What a process takes through the model at once."""
+
+    share: Share
+    rows: list[int]
+    batch: Batch
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,7 @@ class Loop:
     engine: Engine
     metrics: Metrics
     checkpoints: Checkpoints
-    listener: StepListener
+    listener: TrainingListener
     probe: Probe | None = None
 
     def run(self) -> None:
@@ -73,13 +86,14 @@ class Loop:
         if start == 0:
             self._probe(0)
         clock = time.perf_counter()
-        for step, (rows, batch) in prefetched(self._batch, range(start, self.config.steps)):
-            values = self._step(step, rows, batch)
+        for step, parts in prefetched(self._parts, range(start, self.config.steps)):
+            values = self._step(step, parts)
             done = step + 1
             if self.group.rank == 0:
                 self.metrics.add(done, schedule.domain_of(self.config, step), values)
                 before, clock = clock, time.perf_counter()
-                self.listener(done, self.config.steps, len(rows) * self.group.size / (clock - before), values["loss"])
+                samples = self.group.size * sum(len(part.rows) for part in parts)
+                self.listener.stepped(done, self.config.steps, samples / (clock - before), values["loss"])
             self._probe(done)
             if self.checkpoints.store and done % self.checkpoints.every == 0 and done < self.config.steps:
                 self._save(done, self.checkpoints.store)
@@ -93,29 +107,37 @@ class Loop:
         if self.group.rank == 0:
             self.metrics.add(done, HELD_OUT, values)
 
-    def _batch(self, step: int) -> tuple[list[int], Batch]:
-        """This process's samples of ``step`` and their batch."""
+    def _parts(self, step: int) -> list[LoadedPart]:
+        """This process's samples of ``step`` and their batch, in the equal parts it takes one after another."""
         source = self.sources[schedule.domain_of(self.config, step)]
         everyone = schedule.global_batch(self.config, step, len(source.samples))
-        share = Share(self.group.rank, self.group.size)
-        rows = everyone[share.first :: share.of].tolist()
-        return rows, source.batch(rows, self._generator(step, _AUGMENTATION), share)
+        count = schedule.parts_of(len(everyone) // self.group.size, self.group.execution.micro_batch)
+        parts = []
+        for number in range(count):
+            share = Share(self.group.rank + self.group.size * number, self.group.size * count)
+            rows = everyone[share.first :: share.of].tolist()
+            batch = source.batch(rows, self._generator(step, _AUGMENTATION), share)
+            parts.append(LoadedPart(share, rows, batch))
+        return parts
 
-    def _step(self, step: int, rows: list[int], batch: Batch) -> dict[str, float]:
+    def _step(self, step: int, parts: Sequence[LoadedPart]) -> dict[str, float]:
         """One optimizer step; returns what the record says of it, the same on every process."""
         torch.manual_seed(schedule.derived_seed(self.config.seed, step, _DROPOUT, self.group.rank))
-        loss, terms = self.engine.compute(batch, self._generator(step, _NOISE))
-        shared = dict(zip(terms, self.group.average(torch.stack(list(terms.values()))).tolist(), strict=True))
+        found: list[Step] = []
+        for loaded, part in zip(parts, self.engine.parts([part.batch for part in parts]), strict=True):
+            if found:
+                self.engine.accumulate(found[-1].loss)
+            found.append(self.engine.compute(loaded.batch, self._generator(step, _NOISE), part))
+        own = torch.stack([torch.stack(list(each.terms.values())) for each in found]).sum(0)
+        shared = dict(zip(found[0].terms, self.group.average(own).tolist(), strict=True))
         if not math.isfinite(shared["loss"]):
-            broken = not all(math.isfinite(value) for value in torch.stack(list(terms.values())).tolist())
-            raise self._stop(
-                step, f"The loss of step {step + 1} is not finite ({_listed(shared)})", rows, batch, broken
-            )
+            broken = not bool(own.isfinite().all())
+            raise self._stop(step, f"The loss of step {step + 1} is not finite ({_listed(shared)})", parts, broken)
         rate = schedule.learning_rate(self.config, step)
-        norm = self.engine.update(loss, rate)
+        norm = self.engine.update(found[-1].loss, rate)
         if not math.isfinite(norm):
             message = f"The gradient of step {step + 1} is not finite (the loss is: {_listed(shared)})"
-            raise self._stop(step, message, rows, batch, broken=True)
+            raise self._stop(step, message, parts, broken=True)
         return {**shared, "gradient_norm": norm, "learning_rate": rate}
 
     def _generator(self, step: int, purpose: int) -> torch.Generator:
@@ -153,19 +175,24 @@ class Loop:
             shutil.rmtree(folder)
         self.group.barrier()
 
-    def _stop(self, step: int, message: str, rows: list[int], batch: Batch, broken: bool) -> TrainingError:
+    def _stop(self, step: int, message: str, parts: Sequence[LoadedPart], broken: bool) -> TrainingError:
         """Save the batch of each process where the loss broke; all of them name the samples that may be why."""
-        domain = schedule.domain_of(self.config, step)
-        names = [self.sources[domain].samples.name(row) for row in rows] if broken else []
+        samples = self.sources[schedule.domain_of(self.config, step)].samples
         folder = self.checkpoints.scratch / f"not-finite-step-{step + 1:06d}"
-        if broken:
+        names: list[str] = []
+        odd: list[str] = []
+        for part in parts if broken else ():
+            held = [samples.name(row) for row in part.rows]
             folder.mkdir(parents=True, exist_ok=True)
-            torch.save(_tensors(batch), folder / f"batch-{self.group.rank}.pt")
-            (folder / f"samples-{self.group.rank}.json").write_text(json.dumps(names, indent=1))
-        odd = [name for name, finite in zip(names, _finite(batch), strict=False) if not finite]
+            torch.save(_tensors(part.batch), folder / f"batch-{part.share.first}.pt")
+            (folder / f"samples-{part.share.first}.json").write_text(json.dumps(held, indent=1))
+            names += held
+            odd += [name for name, finite in zip(held, _finite(part.batch), strict=True) if not finite]
         told = self.group.gathered((names, odd))
-        held, suspected = (sorted(name for process in told for name in process[kind]) for kind in (0, 1))
-        blame = f"the numbers of {_first(suspected)} are not either" if suspected else f"its batch held {_first(held)}"
+        everything, suspected = (sorted(name for process in told for name in process[kind]) for kind in (0, 1))
+        blame = f"its batch held {_first(everything)}"
+        if suspected:
+            blame = f"the numbers of {_first(suspected)} are not either"
         return TrainingError(
             f"{message}; {blame}. The batch was saved to {folder}: mend or leave out these samples, or lower "
             "learning_rate."

@@ -44,6 +44,12 @@ def global_batch(config: TrainingConfig, step: int, samples: int) -> NDArray[np.
     return _order(samples, derived_seed(config.seed, DOMAINS.index(domain))).rows(first, first + size)
 
 
+def parts_of(samples: int, micro_batch: int | None) -> int:
+    """In how many equal parts a process takes its ``samples`` of a batch: the fewest of at most ``micro_batch``."""
+    largest = min(samples, micro_batch or samples)
+    return samples // next(size for size in range(largest, 0, -1) if samples % size == 0)
+
+
 def learning_rate(config: TrainingConfig, step: int) -> float:
     """Linear warm-up, then constant or half a cosine down to `final_fraction` at the last step."""
     if step < config.warmup_steps:

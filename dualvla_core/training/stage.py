@@ -11,7 +11,9 @@ import torch
 
 from dualvla_core.distillation.compatibility import check_action_teacher, check_reasoning_teacher
 from dualvla_core.distillation.objective import Objective, Teachers
+from dualvla_core.distillation.shared import share_backbone
 from dualvla_core.errors import ConfigError
+from dualvla_core.models.adaptation import PartSize, parameter_table
 from dualvla_core.models.batches import MultimodalCollator, RobotBatch, RobotCollator
 from dualvla_core.models.dualvla import DualVLA
 from dualvla_core.models.tokenizer import create_tokenizer
@@ -21,7 +23,7 @@ from dualvla_core.shards.statistics import STATISTICS_FILE
 from dualvla_core.training.checkpoints import Checkpoints
 from dualvla_core.training.data import HELD_OUT_SPLIT, TRAINING_SPLIT, Questions, RobotFrames, Source, robot_texts
 from dualvla_core.training.engine import Engine, ProcessGroup
-from dualvla_core.training.loop import Loop, StepListener
+from dualvla_core.training.loop import Loop, TrainingListener
 from dualvla_core.training.metrics import Metrics
 from dualvla_core.training.plan import TrainingInputs, TrainingPlan
 from dualvla_core.training.probe import Probe, flag_degeneration, probe_batch
@@ -37,7 +39,7 @@ def train_policy(
     group: ProcessGroup,
     checkpoints: Checkpoints,
     output: Path,
-    listener: StepListener,
+    listener: TrainingListener,
     trackers: Sequence[Tracker] = (),
 ) -> Summary:
     """Train as ``plan`` says and write the policy (`DualVLA.save_pretrained`) and ``metrics.jsonl`` into ``output``.
@@ -50,7 +52,11 @@ def train_policy(
     student.to(group.device).train()
     if plan.training.freeze_action_head:
         student.action_head.requires_grad_(False)
-    size = _size(student)
+    if group.execution.gradient_checkpointing:
+        student.checkpoint_gradients()
+    parts = parameter_table(student.backbone, student.action_head, student.config)  # ZeRO 3 takes weights apart
+    if group.rank == 0:
+        listener.begins(parts)
     teachers = _teachers(plan, student, group.device)
     objective = Objective(teachers, plan.training.flow_draws, group, student.config.action_head)
     engine = Engine(student, objective, plan.training, group)
@@ -61,7 +67,7 @@ def train_policy(
         if group.rank == 0:
             student.save_pretrained(output)
     group.barrier()
-    return size | _learnt(sources, metrics) | flag_degeneration(output) if group.rank == 0 else {}
+    return _size(parts) | _learnt(sources, metrics) | flag_degeneration(output) if group.rank == 0 else {}
 
 
 def initial_policy(plan: TrainingPlan) -> DualVLA:
@@ -133,12 +139,13 @@ def _probe(plan: TrainingPlan, student: DualVLA, objective: Objective, device: t
 def student_sources(plan: TrainingPlan, student: DualVLA) -> dict[Domain, Source[Any]]:
     """`training_sources`, with what cached teachers said about each sample where the plan has such."""
     sources, config = training_sources(plan, student), plan.distillation
-    if config is None or config.teachers == "online":
+    if config is None or config.teachers != "cached":
         return sources
     if plan.inputs.teacher_cache is None:
         raise ConfigError("The teachers are to be cached, but no cache was given; make one, or set teachers to online.")
     padding = int(student.tokenizer.pad_token_id)
-    return taught_sources(sources, plan.inputs.teacher_cache, config, plan.training.augmentation, padding)
+    terms = (config, plan.training.augmentation, student.config.action_head)
+    return taught_sources(sources, plan.inputs.teacher_cache, *terms, padding)
 
 
 def cache_teachers(
@@ -153,21 +160,13 @@ def cache_teachers(
     asked: dict[Domain, Path | None] = {"robot": inputs.action_teacher if config.action_teacher else None}
     if plan.training.multimodal_every and config.reasoning_teacher:
         asked["multimodal"] = inputs.reasoning_teacher
-    teachers = {
-        domain: teacher
-        for domain, folder in asked.items()
-        if (teacher := _frozen(folder, device, torch.float32)) is not None
-    }
+    teachers = {domain: teacher for domain, folder in asked.items() if (teacher := _frozen(folder)) is not None}
     if not teachers:
         raise ConfigError("The distillation leaves out both teachers, so there is nothing to cache; keep one of them.")
-    if "robot" in teachers and teachers["robot"].config.action_head != "flow":
-        head = teachers["robot"].config.action_head
-        raise ConfigError(
-            f"The action teacher's head is {head!r}, but only 'flow' can be cached; set teachers to online."
-        )
-    sources = {domain: training_sources(plan, teacher)[domain] for domain, teacher in teachers.items()}
-    padding = int(next(iter(teachers.values())).tokenizer.pad_token_id)
-    recorder = Recorder(config, plan.training.augmentation, padding, device, progress)
+    sources = {domain: training_sources(plan, teacher.to(device))[domain] for domain, teacher in teachers.items()}
+    first = next(iter(teachers.values()))
+    padding, head = int(first.tokenizer.pad_token_id), first.config.action_head
+    recorder = Recorder(config, plan.training.augmentation, head, padding, device, progress)
     return recorder.write(sources, teachers, output)
 
 
@@ -181,27 +180,37 @@ def _teachers(plan: TrainingPlan, student: DualVLA, device: torch.device) -> Tea
     config, inputs = plan.distillation, plan.inputs
     if config is None:
         return None
-    dtype = torch.bfloat16 if plan.training.precision == "bf16" else torch.float32
-    action = _frozen(inputs.action_teacher if config.action_teacher else None, device, dtype)
-    reasoning = _frozen(inputs.reasoning_teacher if config.reasoning_teacher else None, device, dtype)
+    if config.teachers == "shared" and plan.training.zero_stage == 3:
+        raise ConfigError(
+            "teachers = shared was asked for with zero_stage = 3, which takes the weights apart that would be shared; "
+            "use another stage, or teachers = online."
+        )
+    action = _frozen(inputs.action_teacher if config.action_teacher else None)
+    reasoning = _frozen(inputs.reasoning_teacher if config.reasoning_teacher else None)
     if action is not None:
         check_action_teacher(action, student)
     if reasoning is not None:
         check_reasoning_teacher(reasoning, student)
     if config.teachers == "cached":  # they were looked at above, and are let go
         return Teachers(config, None, None)
+    asked = {"action teacher": action, "reasoning teacher": reasoning}
+    present = {role: teacher for role, teacher in asked.items() if teacher is not None}
+    if config.teachers == "shared":
+        for role, teacher in present.items():
+            share_backbone(role, teacher, student)
+    for teacher in present.values():  # and what they share with the student
+        teacher.to(device, torch.bfloat16 if plan.training.precision == "bf16" else torch.float32)
     return Teachers(config, action, reasoning)
 
 
-def _frozen(folder: Path | None, device: torch.device, dtype: torch.dtype) -> DualVLA | None:
-    return None if folder is None else DualVLA.from_pretrained(folder).to(device, dtype).eval().requires_grad_(False)
+def _frozen(folder: Path | None) -> DualVLA | None:
+    return None if folder is None else DualVLA.from_pretrained(folder).eval().requires_grad_(False)
 
 
-def _size(student: DualVLA) -> Summary:
-    parameters = list(student.parameters())
+def _size(parts: Sequence[PartSize]) -> Summary:
     return {
-        "parameters": sum(parameter.numel() for parameter in parameters),
-        "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        "parameters": sum(part.parameters for part in parts),
+        "trainable_parameters": sum(part.trainable for part in parts),
     }
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,25 +19,26 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from dualvla_core.distillation.action_terms import FlowTerms
+from dualvla_core.distillation.action_terms import BinTerms, FlowTerms
 from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.distillation.losses import FlowNoise, draw_flow_noise
 from dualvla_core.distillation.objective import Batch, Policy, plain_actions, supervised_targets
-from dualvla_core.distillation.recorded import TaughtMultimodalBatch, TaughtRobotBatch
-from dualvla_core.distillation.sparse import sparse_targets
+from dualvla_core.distillation.recorded import TaughtBinsBatch, TaughtMultimodalBatch, TaughtRobotBatch
+from dualvla_core.distillation.sparse import SparseTargets, sparse_distribution, sparse_targets
 from dualvla_core.errors import ArtifactError, ConfigError
 from dualvla_core.models.batches import WHOLE, RobotBatch, Share, TextBatch
 from dualvla_core.models.config import AugmentationConfig
 from dualvla_core.models.prompts import IGNORED
 from dualvla_core.params import Summary
-from dualvla_core.schemas import RECORDED_TOKENS, RECORDED_VELOCITIES, check_schema
+from dualvla_core.schemas import RECORDED_DISTRIBUTIONS, RECORDED_VELOCITIES, check_schema
 from dualvla_core.training.data import Samples, Source
 from dualvla_core.training.schedule import DOMAINS, Domain, derived_seed
 
 _AUGMENTATION, _NOISE, _TOKENS = range(3)
 _TERMS_FILE = "terms.json"
 _BATCH = 32
-_SCHEMAS: dict[Domain, pa.Schema] = {"robot": RECORDED_VELOCITIES, "multimodal": RECORDED_TOKENS}
+
+ActionHead: TypeAlias = Literal["flow", "discrete"]
 
 AnyBatch = TypeVar("AnyBatch", bound=Any)
 
@@ -49,6 +50,7 @@ class Recorder:
     Args:
         config: what is kept.
         augmentation: of the training that will use the cache.
+        action_head: of the action teacher.
         padding: the tokenizer's padding token.
         device: where the teachers are.
         progress: called with samples done and all of them.
@@ -56,6 +58,7 @@ class Recorder:
 
     config: DistillationConfig
     augmentation: AugmentationConfig | None
+    action_head: ActionHead
     padding: int
     device: torch.device
     progress: Callable[[int, int], None]
@@ -66,19 +69,20 @@ class Recorder:
         summary: Summary = {}
         for domain, teacher in teachers.items():
             source = fixed(sources[domain], domain, self.config.cache.seed, self.padding)
-            sampled = []
-            with pa.ipc.new_file(str(output / f"{domain}.arrow"), _SCHEMAS[domain]) as file:
+            sampled, schema = [], _schema(domain, self.action_head)
+            with pa.ipc.new_file(str(output / f"{domain}.arrow"), schema) as file:
                 for first in range(0, len(source.samples), _BATCH):
                     indices = range(first, min(first + _BATCH, len(source.samples)))
                     batch = source.batch(indices, torch.Generator(), WHOLE).to(self.device)
                     rows = [*self._answers(teacher, batch, indices)]
                     sampled += [row["sampled_mass"] for row in rows if "sampled_mass" in row]
-                    file.write_batch(pa.RecordBatch.from_pylist(rows, schema=_SCHEMAS[domain]))
+                    file.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
                     done += len(rows)
                     self.progress(done, total)
             summary[f"{domain}_samples"] = len(source.samples)
             if sampled:
-                summary["sampled_mass"] = round(float(np.mean(sampled)), 6)
+                name = "sampled_mass" if domain == "multimodal" else "sampled_bin_mass"
+                summary[name] = round(float(np.mean(sampled)), 6)
         terms = self.config.cache_terms(self.augmentation)
         (output / _TERMS_FILE).write_text(json.dumps(terms, indent=1, sort_keys=True) + "\n")
         return summary
@@ -86,19 +90,22 @@ class Recorder:
     @torch.no_grad()
     def _answers(self, teacher: Policy, batch: Batch, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
         if isinstance(batch, RobotBatch):
-            yield from self._velocities(teacher, batch, indices)
+            answers = self._bins if self.action_head == "discrete" else self._velocities
+            yield from answers(teacher, batch, indices)
             return
         cache = self.config.cache
         targets, counts = supervised_targets(teacher, batch), (batch.labels[:, 1:] != IGNORED).sum(1).tolist()
         for index, hidden in zip(indices, torch.split(targets.hidden, counts), strict=True):
             draw = torch.Generator(self.device).manual_seed(derived_seed(cache.seed, _TOKENS, index))
             said = sparse_targets(hidden, targets.rows, self.config.temperature, cache.tokens, cache.samples, draw)
-            yield {
-                "ids": said.ids.flatten().tolist(),
-                "mass": said.mass.flatten().tolist(),
-                "negative_entropy": said.negative_entropy.tolist(),
-                "sampled_mass": float(said.mass[:, -cache.samples :].sum(-1).mean()),
-            }
+            yield _row(said, cache.samples)
+
+    def _bins(self, teacher: Policy, batch: RobotBatch, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+        cache = self.config.cache
+        logits = plain_actions(teacher, batch, BinTerms(batch.actions, batch.is_padding)).float()
+        for index, own in zip(indices, logits / self.config.temperature, strict=True):
+            draw = torch.Generator(self.device).manual_seed(derived_seed(cache.seed, _NOISE, index))
+            yield _row(sparse_distribution(own.flatten(0, 1), cache.tokens, cache.samples, draw), cache.samples)
 
     def _velocities(self, teacher: Policy, batch: RobotBatch, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
         cache = self.config.cache
@@ -123,6 +130,7 @@ def taught_sources(
     folder: Path,
     config: DistillationConfig,
     augmentation: AugmentationConfig | None,
+    action_head: ActionHead,
     padding: int,
 ) -> dict[Domain, Source[Any]]:
     """The same samples with what the teachers of the cache in ``folder`` said about them.
@@ -136,7 +144,9 @@ def taught_sources(
         raise ConfigError(f"The teachers were cached with {'; '.join(other)}; cache them anew, or train as they were.")
     wanted = {"robot": config.action_teacher, "multimodal": config.reasoning_teacher}
     return {
-        domain: _taught(source, domain, folder, config, padding) if wanted[domain] else source
+        domain: _taught(source, domain, _read(folder, domain, len(source.samples), action_head), config, padding)
+        if wanted[domain]
+        else source
         for domain, source in sources.items()
     }
 
@@ -175,14 +185,21 @@ class _Numbered:
         return self.samples.name(index)
 
 
-def _taught(source: Source[Any], domain: Domain, folder: Path, config: DistillationConfig, padding: int) -> Source[Any]:
-    plain, table = fixed(source, domain, config.cache.seed, padding), _read(folder, domain, len(source.samples))
+def _taught(
+    source: Source[Any], domain: Domain, table: pa.Table, config: DistillationConfig, padding: int
+) -> Source[Any]:
+    plain = fixed(source, domain, config.cache.seed, padding)
+    lists = [field.name for field in table.schema if pa.types.is_list(field.type)]
 
     def collate(rows: Sequence[tuple[int, Any]], generator: torch.Generator, share: Share) -> Batch:
         batch = plain.collate(rows, generator, share)
-        said = [{name: table.column(name)[index].values.to_numpy() for name in _LISTS[domain]} for index, _ in rows]
-        columns = {name: [torch.from_numpy(np.array(row[name])) for row in said] for name in _LISTS[domain]}
+        said = [{name: table.column(name)[index].values.to_numpy() for name in lists} for index, _ in rows]
+        columns = {name: [torch.from_numpy(np.array(row[name])) for row in said] for name in lists}
         given = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+        if isinstance(batch, RobotBatch) and "ids" in columns:
+            entropy = torch.stack(columns["negative_entropy"])
+            ids, mass = (torch.stack(columns[name]).view(*entropy.shape, -1) for name in ("ids", "mass"))
+            return TaughtBinsBatch(**given, ids=ids.long(), mass=mass, negative_entropy=entropy)
         if isinstance(batch, RobotBatch):
             shape = (-1, config.cache.draws, *batch.actions.shape[1:])
             given |= {name: torch.stack(columns[name]).view(shape) for name in ("noise", "velocity")}
@@ -194,18 +211,25 @@ def _taught(source: Source[Any], domain: Domain, folder: Path, config: Distillat
     return Source(plain.samples, collate)
 
 
-_LISTS: dict[Domain, tuple[str, ...]] = {
-    "robot": ("noise", "time", "velocity"),
-    "multimodal": ("ids", "mass", "negative_entropy"),
-}
+def _row(said: SparseTargets, samples: int) -> dict[str, Any]:
+    return {
+        "ids": said.ids.flatten().tolist(),
+        "mass": said.mass.flatten().tolist(),
+        "negative_entropy": said.negative_entropy.tolist(),
+        "sampled_mass": float(said.mass[:, -samples:].sum(-1).mean()),
+    }
 
 
-def _read(folder: Path, domain: Domain, samples: int) -> pa.Table:
+def _schema(domain: Domain, action_head: ActionHead) -> pa.Schema:
+    return RECORDED_VELOCITIES if domain == "robot" and action_head == "flow" else RECORDED_DISTRIBUTIONS
+
+
+def _read(folder: Path, domain: Domain, samples: int, action_head: ActionHead) -> pa.Table:
     path = folder / f"{domain}.arrow"
     if not path.is_file():
         raise ArtifactError(f"The cache of the teachers has no {path.name}; cache the {domain} samples as well.")
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    check_schema(table.schema, _SCHEMAS[domain], path.name)
+    check_schema(table.schema, _schema(domain, action_head), path.name)
     if len(table) != samples:
         raise ArtifactError(
             f"The teachers were cached on {len(table)} {domain} samples, but there are {samples}; cache them anew."

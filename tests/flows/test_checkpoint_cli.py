@@ -72,11 +72,12 @@ def test_a_name_the_hub_does_not_give_is_one_sentence(monkeypatch: pytest.Monkey
 def test_a_checkpoint_comes_out_of_the_hubs_cache(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def cached(repository: str, name: str, subfolder: str = "") -> str:
-        asked.append(f"{repository}:{subfolder}/{name}")
-        return str(checkpoint / subfolder / name)
+    def cached(repository: str, name: str, revision: str | None = None) -> str:
+        asked.append(f"{repository}@{revision}:{name}")
+        return str(checkpoint / name)
 
     monkeypatch.setattr("dualvla_core.models.checkpoint.cached_file", cached)
     assert DualVLA.from_pretrained("owner/policy").embodiment == "robot"
-    assert "owner/policy:backbone/config.json" in asked
-    assert "owner/policy:/statistics.json" in asked
+    assert "owner/policy@None:backbone/config.json" in asked
+    assert DualVLA.from_pretrained("owner/policy@v2").embodiment == "robot"
+    assert "owner/policy@v2:statistics.json" in asked

@@ -33,7 +33,7 @@ def test_weights_and_biases_stays_here(tmp_path: Path, monkeypatch: pytest.Monke
         def log(self, values: dict[str, float], step: int) -> None:
             heard.append((step, values))
 
-        def finish(self, *, quiet: bool) -> None:
+        def finish(self) -> None:
             heard.append("finished")
 
     def init(**how: Any) -> Run:
@@ -46,6 +46,17 @@ def test_weights_and_biases_stays_here(tmp_path: Path, monkeypatch: pytest.Monke
     tracker.add(3, "held_out", {"action": 0.5})
     tracker.close()
     assert heard == ["offline", (3, {"held_out/action": 0.5}), "finished"]
+
+
+def test_the_real_package_writes_a_run_without_any_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    (tracker,) = create_trackers(["wandb"], tmp_path / "student-key")
+    tracker.add(1, "robot", {"loss": 2.0, "flow": 1.5})
+    tracker.add(2, "robot", {"loss": 1.0, "flow": 0.5})
+    tracker.close()
+    (run,) = (tmp_path / "student-key" / "wandb").glob("offline-run-*/*.wandb")
+    assert all(name in run.read_bytes() for name in (b"robot/loss", b"robot/flow", b"student-key"))
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

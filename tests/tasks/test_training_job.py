@@ -95,12 +95,13 @@ def in_this_process(setting: Setting, tmp_path: Path) -> Callable[[TrainingConfi
         from dualvla_core.training.engine import ProcessGroup  # noqa: PLC0415 - seconds, for two of the tests
         from dualvla_core.training.plan import TrainingPlan  # noqa: PLC0415
         from dualvla_core.training.stage import train_policy  # noqa: PLC0415
+        from tests.dualvla_core.training.conftest import Heard  # noqa: PLC0415
 
         output = tmp_path / "here"
         output.mkdir()
         plan = TrainingPlan(policy="specialist", training=config, model=MODEL, inputs=setting.inputs)
         group = ProcessGroup(TrainingExecution())
-        train_policy(plan, group, Checkpoints(None, 1, tmp_path / "scratch"), output, lambda *_: None)
+        train_policy(plan, group, Checkpoints(None, 1, tmp_path / "scratch"), output, Heard())
         return output
 
     return train
@@ -144,6 +145,9 @@ def test_two_processes_learn_as_one_and_leave_nothing_behind(
     measured = open_artifacts(setting.run).run_record(manifest)["provenance"]
     assert (measured["processes"], measured["continued_from_step"]) == (2, 0)
     assert measured["samples_per_s"] > 0
+    parts = {part["module"]: part["trainable"] for part in measured["parts"]}
+    assert parts["action head"] > 0
+    assert f"action head {parts['action head']:>16,}{parts['action head']:>16,}" in caplog.text
     assert f"step {SHARED.steps} of {SHARED.steps}, loss {alone[-1]:.4f}" in caplog.text
     left = [info.key for info in open_artifacts(setting.run).objects.list(f"work/{manifest.key}/")]
     assert left == [f"work/{manifest.key}/lease.json"]
@@ -207,6 +211,26 @@ def test_every_stage_of_zero_gives_the_same_losses(
 ) -> None:
     config = SHARED.model_copy(update={"zero_stage": zero_stage})
     manifest, _ = setting.specialist(config, TrainingExecution(processes=processes))
+    reference = in_this_process(SHARED.model_copy(update={"zero_stage": 0}))
+    expected = [json.loads(line)["loss"] for line in (reference / "metrics.jsonl").read_text().splitlines()]
+    assert setting.losses(manifest) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero_stage", [0, 2, 3])
+def test_two_machines_learn_as_one(
+    setting: Setting, in_this_process: Callable[[TrainingConfig], Path], tmp_path: Path, zero_stage: int
+) -> None:
+    """Two agents of torchrun that meet at 127.0.0.1, the second started through a stand-in for ssh."""
+    (tmp_path / "hosts").write_text("127.0.0.1 slots=1\nlocalhost slots=1\n")
+    shell = tmp_path / "remote_shell"
+    shell.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/reached\nexec sh -c "$2"\n')
+    shell.chmod(0o755)
+    config = SHARED.model_copy(update={"zero_stage": zero_stage})
+    execution = TrainingExecution(hostfile=tmp_path / "hosts", remote_shell=str(shell), checkpoint_every=2)
+    manifest, _ = setting.specialist(config, execution)
+    assert (tmp_path / "reached").read_text() == "localhost\n"
+    assert open_artifacts(setting.run).run_record(manifest)["provenance"]["processes"] == 2
     reference = in_this_process(SHARED.model_copy(update={"zero_stage": 0}))
     expected = [json.loads(line)["loss"] for line in (reference / "metrics.jsonl").read_text().splitlines()]
     assert setting.losses(manifest) == pytest.approx(expected, rel=1e-5)
@@ -283,6 +307,11 @@ def test_the_three_trainings_in_a_row(setting: Setting) -> None:
         return commit_once(distill_student, setting.run, declared)
 
     manifest, _ = student(DistillationConfig())
+    folder = open_artifacts(setting.run).folder(specialist.ref)
+    named, hit = student(DistillationConfig(action_teacher=str(folder)))
+    assert (named.key != manifest.key, hit) == (True, False)
+    assert setting.file(named, "model.safetensors") == setting.file(manifest, "model.safetensors")
+    assert open_artifacts(setting.run).run_record(named)["provenance"]["teachers"] == {"action_teacher": str(folder)}
     assert manifest.summary["robot_action_distillation"] > 0  # type: ignore[operator]
     assert manifest.summary["multimodal_reasoning_distillation"] >= 0  # type: ignore[operator]
     assert student(DistillationConfig())[1]

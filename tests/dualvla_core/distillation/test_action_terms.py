@@ -11,6 +11,7 @@ from torch.distributions import Categorical, kl_divergence
 from dualvla_core.distillation.action_terms import BinTerms
 from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.distillation.objective import Objective, Teachers
+from dualvla_core.distillation.sparse import sparse_distribution
 from dualvla_core.models.batches import RobotBatch
 from tests.dualvla_core.distillation.conftest import ACTION, CHUNK, TinyPolicy
 
@@ -36,6 +37,21 @@ def test_the_distance_is_eq_5(temperature: float) -> None:
     )
     distance = BinTerms(ACTIONS, IS_PADDING).distance(teacher, student, temperature).value
     torch.testing.assert_close(distance, reference.mean())
+
+
+@pytest.mark.parametrize("top", [BINS, 1])
+def test_what_a_cache_kept_is_at_the_same_distance_on_average(top: int) -> None:
+    torch.manual_seed(0)
+    teacher, student = torch.randn(1, 2, 2, BINS), torch.randn(1, 2, 2, BINS, requires_grad=True)
+    terms, temperature = BinTerms(ACTIONS, IS_PADDING), 2.0
+    expected = terms.distance(teacher, student, temperature).value
+    (gradient,) = torch.autograd.grad(expected, student)
+    draw = torch.Generator().manual_seed(0)
+    kept = sparse_distribution((teacher / temperature).flatten(0, 2), top, 1 if top == BINS else 20_000, draw)
+    found = terms.distance(kept, student, temperature).value
+    tolerance = {"atol": 1e-6, "rtol": 1e-5} if top == BINS else {"atol": 0.02, "rtol": 0.05}
+    torch.testing.assert_close(found, expected, **tolerance)
+    torch.testing.assert_close(torch.autograd.grad(found, student)[0], gradient, **tolerance)
 
 
 class BinPolicy(TinyPolicy):

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from dualvla_core.distillation.config import DistillationConfig
 from dualvla_core.distillation.losses import SIGMA_MIN
 from dualvla_core.distillation.objective import Objective, Teachers
-from dualvla_core.models.batches import MultimodalBatch, RobotBatch
+from dualvla_core.models.batches import MultimodalBatch, RobotBatch, Share
 
 MakePolicy = Callable[[int], Any]
 
@@ -162,6 +162,30 @@ def half(batch: RobotBatch, rank: int) -> RobotBatch:
         return dataclasses.replace(value, **{name: cut(each) for name, each in vars(value).items()})
 
     return dataclasses.replace(batch, **{name: cut(value) for name, value in vars(batch).items()})
+
+
+@pytest.mark.parametrize("flow_draws", [1, 2])
+def test_two_parts_add_up_to_the_loss_of_the_whole(
+    student: Any, teachers: Teachers, robot_batch: RobotBatch, flow_draws: int
+) -> None:
+    objective = Objective(teachers, flow_draws)
+    whole = objective.step(student, robot_batch, generator())
+    batches = [half(robot_batch, number) for number in (0, 1)]
+    parts = objective.parts(batches)
+    assert [part.share for part in parts] == [Share(0, 2), Share(1, 2)]
+    steps = [
+        objective.step(student, *given, part)
+        for *given, part in zip(batches, (generator(), generator()), parts, strict=True)
+    ]
+    torch.testing.assert_close(steps[0].loss + steps[1].loss, whole.loss)
+    for name, value in whole.terms.items():
+        torch.testing.assert_close(steps[0].terms[name] + steps[1].terms[name], value)
+
+
+def test_parts_of_two_processes_take_turns(robot_batch: RobotBatch) -> None:
+    objective = Objective(ranks=_Pair(1, []))
+    shares = [part.share for part in objective.parts([half(robot_batch, 0), half(robot_batch, 1)])]
+    assert shares == [Share(1, 4), Share(3, 4)]
 
 
 @pytest.mark.parametrize("flow_draws", [1, 2])

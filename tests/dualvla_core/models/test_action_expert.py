@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import torch
 
-from dualvla_core.models.action_expert import ConditionTokens
+from dualvla_core.models.action_expert import ConditionTokens, HeadSizes
 from dualvla_core.models.config import ActionExpertConfig
 
 
 def make(film: bool) -> ConditionTokens:
     torch.manual_seed(0)
     config = ActionExpertConfig(hidden=8, heads=2, film=film)
-    return ConditionTokens(config, backbone_width=6, state_size=3, action_queries=5)
+    return ConditionTokens(config, HeadSizes(6, 3, action_size=2, action_chunk=4, action_queries=5))
 
 
 LATENTS, VISUAL, STATE = torch.randn(2, 5, 6), torch.randn(2, 7, 6), torch.randn(2, 3)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dualvla_core.errors import ArtifactError
+from dualvla_core.models.action_expert import HeadSizes
 from dualvla_core.models.bin_expert import BinExpert, bins_of, centres
 from dualvla_core.models.config import DiscreteHeadConfig
 from dualvla_core.models.normalisation import Normaliser
@@ -25,7 +26,8 @@ def test_a_bin_is_half_its_width_away_at_most() -> None:
 def expert() -> BinExpert:
     torch.manual_seed(0)
     config = DiscreteHeadConfig(hidden=16, layers=2, heads=2, bins=8)
-    return BinExpert(config, backbone_width=6, state_size=3, action_size=2, action_chunk=4, action_queries=5).eval()
+    sizes = HeadSizes(backbone_width=6, state_size=3, action_size=2, action_chunk=4, action_queries=5)
+    return BinExpert(config, sizes).eval()
 
 
 def inputs() -> dict[str, torch.Tensor]:

@@ -156,3 +156,24 @@ def test_patches_are_those_of_the_library(statistics: dict[str, Any]) -> None:
     made = FAMILIES["qwen2_5_vl"].inputs(config, image[None, None], torch.zeros(1, 4, dtype=torch.bool))
     torch.testing.assert_close(made["pixel_values"], expected["pixel_values"].float(), atol=1e-5, rtol=1e-5)
     assert made["image_grid_thw"].tolist() == expected["image_grid_thw"].tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_computed_twice_have_the_same_gradients(
+    name: str, statistics: dict[str, Any], frame: Callable[..., RobotFrame]
+) -> None:
+    policy = make_policy(family_config(name), statistics).train()
+    collate = RobotCollator(policy.tokenizer, policy.config, policy.statistics, embodiment="robot", cameras=CAMERAS)
+    batch = collate([frame(), frame(instruction="Reach.", reasoning=())], torch.Generator())
+
+    def gradients() -> dict[str, torch.Tensor]:
+        policy.zero_grad(set_to_none=True)
+        hidden = policy.encode(batch.images, batch.input_ids, batch.attention_mask)
+        hidden.square().mean().backward()  # type: ignore[no-untyped-call]
+        return {each: weight.grad for each, weight in policy.named_parameters() if weight.grad is not None}
+
+    expected = gradients()
+    policy.checkpoint_gradients()
+    found = gradients()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[each], expected[each]) for each in expected)

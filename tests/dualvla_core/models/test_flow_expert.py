@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from dualvla_core.models.action_expert import HeadSizes
 from dualvla_core.models.config import FlowHeadConfig
 from dualvla_core.models.flow_expert import Condition, FlowExpert, integrate, time_embedding
 
@@ -14,11 +15,7 @@ def expert() -> FlowExpert:
     torch.manual_seed(0)
     return FlowExpert(
         FlowHeadConfig(hidden=16, layers=2, heads=2),
-        backbone_width=6,
-        state_size=3,
-        action_size=2,
-        action_chunk=4,
-        action_queries=5,
+        HeadSizes(backbone_width=6, state_size=3, action_size=2, action_chunk=4, action_queries=5),
     ).eval()
 
 
@@ -79,11 +76,7 @@ def test_draws_repeat_the_condition_as_tensors_do(expert: FlowExpert) -> None:
 def test_without_images_or_state_their_tokens_are_absent() -> None:
     bare = FlowExpert(
         FlowHeadConfig(hidden=16, layers=1, heads=2, visual_features=False),
-        backbone_width=6,
-        state_size=None,
-        action_size=2,
-        action_chunk=4,
-        action_queries=5,
+        HeadSizes(backbone_width=6, state_size=None, action_size=2, action_chunk=4, action_queries=5),
     )
     given = inputs()
     condition = bare.condition(given["latents"], given["visual"], given["state"])

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dualvla_core.models.adaptation import PartSize
 from dualvla_core.training.checkpoints import Checkpoints, CheckpointStore
 from dualvla_core.training.config import TrainingExecution
 from dualvla_core.training.engine import ProcessGroup
@@ -42,6 +43,23 @@ class FolderStore:
         return (self.saved[-1], self.folder / str(self.saved[-1])) if self.saved else None
 
 
+@dataclass
+class Heard:
+    """Notes what a training says of itself, and dies after so many steps."""
+
+    die_after: int | None = None
+    steps: list[tuple[int, int, float, float]] = field(default_factory=list)
+    parts: list[PartSize] = field(default_factory=list)
+
+    def begins(self, parts: Sequence[PartSize]) -> None:
+        self.parts += parts
+
+    def stepped(self, done: int, total: int, samples_per_s: float, loss: float) -> None:
+        if self.die_after is not None and done > self.die_after:
+            raise KeyboardInterrupt
+        self.steps.append((done, total, samples_per_s, loss))
+
+
 @dataclass(frozen=True)
 class Trained:
     """What a training left behind."""
@@ -49,6 +67,7 @@ class Trained:
     output: Path
     summary: dict[str, Any]
     heard: list[tuple[int, int, float, float]]
+    parts: list[PartSize]
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -79,13 +98,7 @@ def train(group: ProcessGroup, data: TrainingInputs, tmp_path: Path) -> Train:
         die_after: int | None = None,
         **plan: Any,
     ) -> Trained:
-        heard: list[tuple[int, int, float, float]] = []
-
-        def listener(done: int, total: int, samples_per_s: float, loss: float) -> None:
-            if die_after is not None and done > die_after:
-                raise KeyboardInterrupt
-            heard.append((done, total, samples_per_s, loss))
-
+        heard = Heard(die_after)
         output = tmp_path / f"output-{next(number)}"
         output.mkdir()
         described = TrainingPlan.model_validate(
@@ -97,8 +110,8 @@ def train(group: ProcessGroup, data: TrainingInputs, tmp_path: Path) -> Train:
                 **plan,
             }
         )
-        summary = train_policy(described, group, Checkpoints(store, every, tmp_path / "scratch"), output, listener)
-        return Trained(output, summary, heard)
+        summary = train_policy(described, group, Checkpoints(store, every, tmp_path / "scratch"), output, heard)
+        return Trained(output, summary, heard.steps, heard.parts)
 
     return run
 

@@ -16,11 +16,12 @@ from dualvla_core.distillation.config import DistillationConfig, TeacherCacheCon
 from dualvla_core.distillation.objective import Objective, Teachers
 from dualvla_core.errors import ArtifactError, ConfigError
 from dualvla_core.models.batches import MultimodalBatch, RobotBatch, Share
+from dualvla_core.models.config import DiscreteHeadConfig
 from dualvla_core.models.dualvla import DualVLA
 from dualvla_core.training.plan import TrainingInputs, TrainingPlan
 from dualvla_core.training.stage import cache_teachers, student_sources, training_sources
 from tests.dualvla_core.training.conftest import Train
-from tests.dualvla_core.training.tiny_data import TRAINING
+from tests.dualvla_core.training.tiny_data import MODEL, TRAINING
 
 CACHED = DistillationConfig(teachers="cached", cache=TeacherCacheConfig(tokens=5000, samples=1, draws=3))
 """Every token is kept, so that the cache says what the teacher says."""
@@ -172,3 +173,29 @@ def test_the_mass_left_to_sampling_is_stated(
     assert 0 < summary["sampled_mass"] == pytest.approx(sum(row["sampled_mass"] for row in rows) / len(rows), abs=1e-6)
     assert json.loads((folder / "terms.json").read_text())["cache"]["tokens"] == 2
     assert len(rows[0]["ids"]) == 6 * len(rows[0]["negative_entropy"])
+
+
+def test_cached_bins_say_what_an_asked_head_would(train: Train, data: TrainingInputs, tmp_path: Path) -> None:
+    bins = {"action_head": "discrete", "discrete": DiscreteHeadConfig(hidden=8, layers=1, heads=1, bins=16)}
+    generalist = train("generalist", training={"steps": 2}, model=MODEL.model_copy(update=bins)).output
+    changes = {"initial": generalist, "statistics": None, "action_teacher": generalist, "reasoning_teacher": generalist}
+    inputs = data.model_copy(update=changes)
+    plan = TrainingPlan(policy="dualvla", training=TRAINING, distillation=CACHED, inputs=inputs)
+    summary = cache_teachers(plan, tmp_path, torch.device("cpu"), lambda *_: None)
+    assert summary["sampled_bin_mass"] == 0
+    student: Any = DualVLA.from_pretrained(generalist)
+    frames: Any = student_sources(with_cache(plan, tmp_path), student)["robot"].batch([2, 0], generator(), Share())
+    assert frames.ids.shape == (2, 3 * 4, 16 + 1)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator()))
+    teacher: Any = DualVLA.from_pretrained(generalist)
+    cached = Objective(Teachers(CACHED, None, None), action_head="discrete").step(student, frames, generator())
+    online = Objective(Teachers(CACHED, teacher, None), action_head="discrete")
+    asked = online.step(student, untaught(frames, RobotBatch), generator())
+    assert cached.terms.keys() == asked.terms.keys() == {"loss", "language", "bins", "action_distillation"}
+    for name, value in asked.terms.items():
+        torch.testing.assert_close(cached.terms[name], value)
+    assert cached.terms["action_distillation"] > 0
+    taught = train("dualvla", inputs=with_cache(plan, tmp_path).inputs, distillation=CACHED)
+    assert taught.metrics[0]["action_distillation"] > 0
