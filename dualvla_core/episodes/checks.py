@@ -102,7 +102,7 @@ def _readable(about: str, failures: dict[int, str]) -> Check:
         return Check(about, "ok", f"{_REASONS[about][0].upper()}{_REASONS[about][1:]}.")
     reasons = Counter(failures.values())
     first = reasons.most_common(1)[0][0]
-    more = f" ({len(reasons) - 1} other reasons as well)" if len(reasons) > 1 else ""
+    more = f" Other episodes fail for {len(reasons) - 1} other reasons." if len(reasons) > 1 else ""
     return Check(about, "error", f"{first}{more}", tuple(failures))
 
 

@@ -45,8 +45,8 @@ def action_chunk(
         The chunk ``[length, D]`` and ``[length]``, True where the episode was already over.
     """
     known = actions[start : start + length]
-    over = np.arange(length) >= len(known)
     if len(known) == length:
-        return known.copy(), over
+        return known.copy(), np.zeros(length, np.bool_)
+    over = np.arange(length) >= len(known)
     beyond = np.where(relative, np.float32(0), actions[-1])
     return np.concatenate([known, np.broadcast_to(beyond, (length - len(known), len(beyond)))]), over

@@ -120,46 +120,65 @@ class ShardDataset:
 
 
 class _Episode:
-    """One episode's record batch with its signals as arrays."""
+    """One episode's record batch with its columns as arrays.
+
+    What is looked up for every frame is no Arrow object: between two images everything has left the processor's caches,
+    and each function that is called has to come back.
+    """
 
     def __init__(self, shard: ShardReader, row: int) -> None:
         batch = shard.episode(row)
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         self.length = batch.num_rows
-        self.shard = shard
-        self.name = batch.column("episode")[0].as_py()
-        self.columns = dict(zip(batch.schema.names, batch.columns, strict=True))  # looked up for every frame
-        self.states = matrix(self.columns["state"], "The column 'state'")
-        self.actions = matrix(self.columns["action"], "The column 'action'")
+        self.embodiment = shard.embodiment.name
+        self.cameras = shard.cameras
+        self.name = columns["episode"][0].as_py()
+        self.states = matrix(columns["state"], "The column 'state'")
+        self.actions = matrix(columns["action"], "The column 'action'")
         if self.actions is not None:
             width = self.actions.shape[1]
             self.relative = ~gripper_actions(shard.embodiment, width) & shard.embodiment.relative_actions
+        self.numbers = columns["frame_index"].to_numpy()
+        self.keep = columns["keep"].to_numpy(zero_copy_only=False)
+        instructions = columns["instruction"].dictionary_encode()
+        self.instructions = instructions.dictionary.to_pylist()
+        self.instruction = instructions.indices.to_numpy()
+        self.reasoning = columns["reasoning"]
+        self.reasoned = self.reasoning.is_valid().to_numpy(zero_copy_only=False)
+        self.images = {camera: _images(columns[IMAGE_PREFIX + camera]) for camera in shard.cameras}
 
     def frame(self, row: int, chunk: int, cameras: Sequence[str] | None) -> RobotFrame:
-        column = self.columns
         if self.actions is None:
             actions, over = None, np.arange(row, row + chunk) >= self.length
         else:
             actions, over = action_chunk(self.actions, row, chunk, self.relative)
+        pieces = self.reasoning[row].as_py() if self.reasoned[row] else ()
         return RobotFrame(
             episode=self.name,
-            frame_index=column["frame_index"][row].as_py(),
-            embodiment=self.shard.embodiment.name,
-            instruction=column["instruction"][row].as_py(),
+            frame_index=int(self.numbers[row]),
+            embodiment=self.embodiment,
+            instruction=self.instructions[self.instruction[row]],
             images={
-                camera: decode_image(column[IMAGE_PREFIX + camera][row])
-                for camera in (self.shard.cameras if cameras is None else cameras)
+                camera: _decoded(*self.images[camera], row) for camera in (self.cameras if cameras is None else cameras)
             },
             state=None if self.states is None else self.states[row],
             actions=actions,
             is_padding=over,
-            reasoning=tuple((piece["style"], piece["content"]) for piece in column["reasoning"][row].as_py() or ()),
-            keep=column["keep"][row].as_py(),
+            reasoning=tuple((piece["style"], piece["content"]) for piece in pieces),
+            keep=bool(self.keep[row]),
         )
 
 
-def decode_image(image: pa.BinaryScalar) -> NDArray[np.uint8]:
+def _images(column: pa.BinaryArray) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Where each encoded image begins and ends ``[T + 1]``, and the bytes of all of them; nothing is copied."""
+    _, offsets, data = column.buffers()
+    places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    return places, np.frombuffer(data, np.uint8)
+
+
+def _decoded(places: NDArray[np.int32], data: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
     """The RGB pixels ``[H, W, 3]`` of an encoded image. Raises `ArtifactError` when it is broken."""
     try:
-        return decode_jpeg(image.as_buffer())
+        return decode_jpeg(data[places[row] : places[row + 1]])
     except ValueError as error:
         raise ArtifactError("An image of a shard cannot be decoded; build the shard again.") from error
