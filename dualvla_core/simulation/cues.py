@@ -14,6 +14,7 @@ from dualvla_core.simulation.environment import Vector
 Heading: TypeAlias = Literal["up", "down", "across", "forward"]
 
 _STILL = 0.0015  # m a frame; a slower hand heads nowhere
+_SLIP = 0.3  # of the hand's speed; what slips more is not held
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Moment:
     target: Vector
     """The thing the hand goes to."""
     target_start: Vector
+    target_lowest: float
+    """The least height it has had so far (m)."""
+    target_velocity: Vector
+    """m a frame ``[3]``"""
     success: bool
 
 
@@ -45,13 +50,14 @@ class Cue(Params):
     heading: Heading | None = Field(None, description="Where the hand mainly goes; forward is across as well.")
     closing: float | None = Field(None, description="The fingers close by this much of their way in a frame.")
     moved: float | None = Field(None, description="The target has left its first position by this much (m).")
-    lifted: float | None = Field(None, description="The target is this much higher than at first (m).")
+    moving: float | None = Field(None, description="The target moves this fast (m a frame).")
+    lifted: float | None = Field(None, description="The target is this much higher than it has been before (m).")
+    held: bool = Field(False, description="The target goes where the hand goes.")
     solved: bool = Field(False, description="The task is solved.")
 
     def holds(self, now: Moment) -> bool:
         """Whether this is what ``now`` shows."""
         gap = now.hand - now.target - self.offset
-        way = now.target - now.target_start
         return (
             (self.above is None or bool(np.linalg.norm(gap[:2]) <= self.above))
             and (self.within is None or bool(np.linalg.norm(gap) <= self.within))
@@ -60,10 +66,18 @@ class Cue(Params):
             and (not self.in_front or bool(gap[1] <= 0))
             and (self.heading is None or heads(now.velocity, self.heading))
             and (self.closing is None or now.closing >= self.closing)
-            and (self.moved is None or bool(np.linalg.norm(way) >= self.moved))
-            and (self.lifted is None or bool(way[2] >= self.lifted))
+            and (self.moved is None or bool(np.linalg.norm(now.target - now.target_start) >= self.moved))
+            and (self.moving is None or bool(np.linalg.norm(now.target_velocity) >= self.moving))
+            and (self.lifted is None or bool(now.target[2] - now.target_lowest >= self.lifted))
+            and (not self.held or goes_along(now.target_velocity, now.velocity))
             and (not self.solved or now.success)
         )
+
+
+def goes_along(thing: Vector, hand: Vector) -> bool:
+    """Whether a thing of this velocity ``[3]`` (m a frame) goes along with a hand of that one, which is not still."""
+    speed = np.linalg.norm(hand)
+    return bool(speed >= _STILL and np.linalg.norm(thing - hand) <= _SLIP * speed)
 
 
 def heads(velocity: Vector, heading: Heading) -> bool:

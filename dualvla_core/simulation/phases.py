@@ -7,7 +7,7 @@ others at what a camera sees as well: the hand turns, the fingers close, the thi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -25,15 +25,10 @@ def phases_of(task: str, frames: Sequence[Observation]) -> list[str]:
     At each frame the phase advances for as long as the cue of a later one holds (of the next one, where the skill is
     strict), so a phase may be passed over.
     """
-    target = scene_of(task).target.name
-    start = frames[0].objects[target]
-    states = np.array([frame.state for frame in frames], np.float64)
-    speeds = _speeds(states)
     skill = skill_of(task)
     names, current = list(skill.phases), 0
     found = []
-    for frame, state, speed in zip(frames, states, speeds, strict=True):
-        now = Moment(state[:3], speed[:3], -speed[-1], frame.objects[target], start, frame.success)
+    for now in _moments(scene_of(task).target.name, frames):
         while (begun := _begun(skill, current, now)) is not None:
             current = begun
         found.append(names[current])
@@ -52,9 +47,26 @@ def _begun(skill: Skill, current: int, now: Moment) -> int | None:
     return next((current + number for number, cue in enumerate(cues, start=1) if cue.holds(now)), None)
 
 
-def _speeds(states: Vector) -> Vector:
-    """The change a frame of the ``states`` ``[T, D]`` around each frame ``[T, D]``."""
-    last = len(states) - 1
-    frames = np.arange(len(states))
-    before, after = np.maximum(frames - _WINDOW, 0), np.minimum(frames + _WINDOW, last)
-    return np.asarray((states[after] - states[before]) / np.maximum(after - before, 1)[:, None])
+def _moments(target: str, frames: Sequence[Observation]) -> Iterator[Moment]:
+    states = np.array([frame.state for frame in frames], np.float64)
+    places = np.array([frame.objects[target] for frame in frames], np.float64)
+    own, its = _speeds(states), _speeds(places)
+    lowest = np.minimum.accumulate(places[:, 2])
+    for index, frame in enumerate(frames):
+        yield Moment(
+            hand=states[index, :3],
+            velocity=own[index, :3],
+            closing=-float(own[index, -1]),
+            target=places[index],
+            target_start=places[0],
+            target_lowest=float(lowest[index]),
+            target_velocity=its[index],
+            success=frame.success,
+        )
+
+
+def _speeds(values: Vector) -> Vector:
+    """The change a frame of ``values`` ``[T, D]``, over a few frames before and after each ``[T, D]``."""
+    frames = np.arange(len(values))
+    before, after = np.maximum(frames - _WINDOW, 0), np.minimum(frames + _WINDOW, len(values) - 1)
+    return np.asarray((values[after] - values[before]) / np.maximum(after - before, 1)[:, None])

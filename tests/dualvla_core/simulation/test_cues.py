@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dualvla_core.simulation.cues import Cue, Moment, heads
+from dualvla_core.simulation.cues import Cue, Moment, goes_along, heads
 
 MOMENT = Moment(
     hand=np.array([0.10, 0.60, 0.20]),
@@ -14,6 +14,8 @@ MOMENT = Moment(
     closing=0.0,
     target=np.array([0.13, 0.64, 0.10]),  # 5 cm to the side, 10 cm below
     target_start=np.array([0.13, 0.61, 0.06]),  # it has come 3 cm forward and 4 cm up: 5 cm
+    target_lowest=0.03,
+    target_velocity=np.array([0.0, 0.003, 0.004]),  # 5 mm a frame
     success=False,
 )
 
@@ -29,8 +31,9 @@ MOMENT = Moment(
         (Cue(higher=0.0999), Cue(higher=0.1001)),
         (Cue(in_front=True), Cue(offset=(0, -0.05, 0), in_front=True)),
         (Cue(moved=0.0499), Cue(moved=0.0501)),
-        (Cue(lifted=0.0399), Cue(lifted=0.0401)),
-        (Cue(moved=0.04, lifted=0.03), Cue(moved=0.06, lifted=0.03)),  # both must hold
+        (Cue(lifted=0.0699), Cue(lifted=0.0701)),
+        (Cue(moving=0.005), Cue(moving=0.0051)),
+        (Cue(moved=0.04, moving=0.004), Cue(moved=0.06, moving=0.004)),  # both must hold
         (Cue(), Cue(solved=True)),
     ],
 )
@@ -63,6 +66,25 @@ def test_a_hand_heads_where_it_mainly_goes(velocity: tuple[float, float, float],
     assert found == headings
     moving = dataclasses.replace(MOMENT, velocity=np.array(velocity))
     assert Cue(heading="down").holds(moving) == ("down" in headings)
+
+
+@pytest.mark.parametrize(
+    ("thing", "hand", "along"),
+    [
+        ((0, 0, 0.01), (0, 0, 0.01), True),
+        ((0, 0, 0.0071), (0, 0, 0.01), True),  # slips by 29 % of the hand's speed
+        ((0, 0, 0.0069), (0, 0, 0.01), False),
+        ((0, 0.004, 0.01), (0, 0, 0.01), False),
+        ((0, 0, 0), (0, 0, -0.01), False),  # the hand comes down to a thing that lies still
+        ((0, 0, 0.001), (0, 0, 0.001), False),  # the hand is all but still
+    ],
+)
+def test_a_held_thing_goes_where_the_hand_goes(
+    thing: tuple[float, float, float], hand: tuple[float, float, float], along: bool
+) -> None:
+    assert goes_along(np.array(thing), np.array(hand)) == along
+    moment = dataclasses.replace(MOMENT, target_velocity=np.array(thing), velocity=np.array(hand))
+    assert Cue(held=True).holds(moment) == along
 
 
 def test_an_unknown_condition_is_refused() -> None:
