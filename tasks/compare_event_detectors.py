@@ -11,7 +11,7 @@ from infra.manifest import ArtifactRef
 from tasks.stage import Job, RunContext, Work, stage
 
 
-@stage("compare_event_detectors", version=1)
+@stage("compare_event_detectors", version=2)
 def compare_event_detectors(
     _run: RunContext,
     settings: EventsTrainingConfig,

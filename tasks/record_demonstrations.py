@@ -6,7 +6,10 @@ from dualvla_core.params import Summary
 from dualvla_core.simulation.config import CaptureConfig, RecordConfig
 from infra.manifest import ArtifactRef
 from infra.worker_process import run_in_process
+from tasks.progress import tell
 from tasks.stage import Job, RunContext, Work, stage
+
+_ENOUGH = 0.75  # share of attempts; below, a person is told
 
 
 def batch_seeds(config: RecordConfig, batch_episodes: int) -> list[tuple[str, tuple[int, ...]]]:
@@ -24,6 +27,12 @@ def record_demonstrations(_run: RunContext, config: RecordConfig, task: str, see
     from dualvla_core.simulation.recording import record_batch  # noqa: PLC0415 - the simulator is an extra
     from dualvla_core.simulation.suites import suite_of  # noqa: PLC0415
 
+    def body(job: Job) -> Summary:
+        summary = run_in_process(record_batch, config, task, seeds, job.output, progress=job.progress)
+        if said := shortfall(task, summary, config.max_steps):
+            tell(said)
+        return summary
+
     return Work(
         params={
             **config.capture.model_dump(mode="json"),
@@ -31,7 +40,18 @@ def record_demonstrations(_run: RunContext, config: RecordConfig, task: str, see
             "seeds": list(seeds),
             **suite_of(task).assets([task]),
         },
-        body=lambda job: run_in_process(record_batch, config, task, seeds, job.output, progress=job.progress),
+        body=body,
+    )
+
+
+def shortfall(task: str, summary: Summary, max_steps: int) -> str | None:
+    """What to tell a person where the expert solved less than three attempts in four, else nothing."""
+    solved, attempts = int(summary["episodes"]), int(summary["attempts"])
+    if solved >= _ENOUGH * attempts:
+        return None
+    return (
+        f"The expert solved {solved} of {attempts} attempts at {task} within {max_steps} steps; raise record.max_steps "
+        "where that is too little, or ask for more episodes."
     )
 
 

@@ -16,6 +16,7 @@ from dualvla_core.events.metrics import BoundaryAgreement, match_boundaries, tot
 Group: TypeAlias = Literal["held-out episodes", "held-out tasks"]
 TOLERANCES = (1, 3)  # frames
 _RESAMPLES = 2000
+_ENOUGH_TASKS = 5  # held-out tasks; of fewer, resampling would mostly draw one of them again and again
 Detections: TypeAlias = Mapping[str, Mapping[str, Sequence[int]]]
 """Boundaries by detector, then by episode."""
 
@@ -29,7 +30,7 @@ class Comparison(NamedTuple):
     """Frames."""
     agreement: BoundaryAgreement
     low: float
-    """Of F1's 95 % interval, by bootstrap over episodes."""
+    """Of F1's 95 % interval, by bootstrap over episodes; over held-out tasks, where there are several."""
     high: float
     episodes: int
 
@@ -88,13 +89,23 @@ def detections(
     return found
 
 
+def told_phase_times(episodes: Sequence[LabelledEpisode], known: Sequence[LabelledEpisode]) -> dict[str, list[int]]:
+    """Boundaries of ``episodes`` by the prior that knows the other ones of the task; ``known`` where there is none."""
+    found = {}
+    for each in episodes:
+        others = [other for other in episodes if other.task == each.task and other is not each]
+        found[each.episode] = PhaseTimes(others or known).boundaries(each.length)
+    return found
+
+
 def compare(group: Group, episodes: Sequence[LabelledEpisode], found: Detections) -> list[Comparison]:
     """F1 of every detector in ``found`` on ``episodes``, at each tolerance."""
     rows = []
+    units = _units(group, episodes)
+    draws = _draws(len(set(units)))
     for tolerance in TOLERANCES:
-        draws = _draws(len(episodes))
         for name, boundaries in found.items():
-            counts = _counts(episodes, boundaries, tolerance)
+            counts = _counts(episodes, units, boundaries, tolerance)
             low, high = np.quantile(_f1(counts[draws].sum(1)), [0.025, 0.975]).tolist()
             agreement = total_agreement(BoundaryAgreement(*row) for row in counts.tolist())
             rows.append(Comparison(name, group, tolerance, agreement, low, high, len(episodes)))
@@ -104,11 +115,12 @@ def compare(group: Group, episodes: Sequence[LabelledEpisode], found: Detections
 def margins(
     group: Group, episodes: Sequence[LabelledEpisode], found: Detections, detectors: Sequence[str]
 ) -> list[Margin]:
-    """How far each of ``detectors`` is ahead of every baseline; both see the same resampled episodes."""
+    """How far each of ``detectors`` is ahead of every baseline; both see the same resampled episodes or tasks."""
     rows = []
+    units = _units(group, episodes)
+    draws = _draws(len(set(units)))
     for tolerance in TOLERANCES:
-        draws = _draws(len(episodes))
-        counts = {name: _counts(episodes, boundaries, tolerance) for name, boundaries in found.items()}
+        counts = {name: _counts(episodes, units, boundaries, tolerance) for name, boundaries in found.items()}
         for name in detectors:
             for other in sorted(set(found) - set(detectors)):
                 ahead = _f1(counts[name][draws].sum(1)) - _f1(counts[other][draws].sum(1))
@@ -118,16 +130,27 @@ def margins(
     return rows
 
 
-def _draws(episodes: int) -> NDArray[np.int64]:
-    """``[resamples, episodes]``: bootstrap samples of the episodes' positions, the same ones every time."""
-    return np.random.default_rng(0).integers(0, episodes, (_RESAMPLES, episodes))
+def _units(group: Group, episodes: Sequence[LabelledEpisode]) -> list[str]:
+    """What each episode is resampled with: its task where it is tasks that are new, else nothing but itself."""
+    tasks = [each.task for each in episodes]
+    several = group == "held-out tasks" and len(set(tasks)) >= _ENOUGH_TASKS
+    return tasks if several else [each.episode for each in episodes]
+
+
+def _draws(units: int) -> NDArray[np.int64]:
+    """``[resamples, units]``: bootstrap samples of the units' positions, the same ones every time."""
+    return np.random.default_rng(0).integers(0, units, (_RESAMPLES, units))
 
 
 def _counts(
-    episodes: Sequence[LabelledEpisode], boundaries: Mapping[str, Sequence[int]], tolerance: int
+    episodes: Sequence[LabelledEpisode], units: Sequence[str], boundaries: Mapping[str, Sequence[int]], tolerance: int
 ) -> NDArray[np.int64]:
-    """``[episodes, 3]``: true positives, false positives, false negatives."""
-    return np.array([match_boundaries(boundaries[each.episode], each.boundaries, tolerance) for each in episodes])
+    """``[units, 3]``: true positives, false positives, false negatives of each unit, in the order of the episodes."""
+    numbers = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
+    counts = np.zeros((len(numbers), 3), np.int64)
+    for each, unit in zip(episodes, units, strict=True):
+        counts[numbers[unit]] += match_boundaries(boundaries[each.episode], each.boundaries, tolerance)
+    return counts
 
 
 def _f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:

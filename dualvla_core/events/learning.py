@@ -13,10 +13,19 @@ from numpy.typing import NDArray
 from dualvla_core.episodes.segment import Segment
 from dualvla_core.errors import ArtifactError
 from dualvla_core.events.calibration import CALIBRATION_FILE, Calibration, calibrate, read_calibration
-from dualvla_core.events.comparison import Comparison, Detections, Group, Margin, compare, detections, margins
+from dualvla_core.events.comparison import (
+    Comparison,
+    Detections,
+    Group,
+    Margin,
+    compare,
+    detections,
+    margins,
+    told_phase_times,
+)
 from dualvla_core.events.config import CalibrationConfig, DetectorName, EventsConfig, EventsTrainingConfig
 from dualvla_core.events.detector import require_torch
-from dualvla_core.events.labels import LabelledEpisode, by_task, choose, read_labels
+from dualvla_core.events.labels import LabelledEpisode, by_task, choose, part_of, read_labels
 from dualvla_core.events.stage import EncodedFrames, read_scores, watched_camera
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
@@ -117,8 +126,8 @@ def compare_event_detectors(
     """Write ``comparison.json``: each detector and each baseline on held-out episodes and on held-out tasks.
 
     On held-out episodes the prior of phase times knows the task's labelled episodes that are not for testing. On
-    held-out tasks it knows the other tasks only, as the detectors do; ``told_phase_times`` is the prior that was told
-    the labels of the held-out task's own episodes.
+    held-out tasks, all of whose episodes are new to every detector, it knows the other tasks only, as the detectors do;
+    ``told_phase_times`` is the prior that was told the labels of the task's other episodes.
 
     Raises `ConfigError` when a held-out task is not labelled, or none is left to learn from.
     """
@@ -126,20 +135,18 @@ def compare_event_detectors(
     known, held = by_task(labelled, params.held_out_tasks)
     tests: dict[Group, list[LabelledEpisode]] = {"held-out episodes": choose(params.calibration, known, "test")}
     if held:
-        tests["held-out tasks"] = choose(params.calibration, held, "test")
+        tests["held-out tasks"] = held
     read: dict[str, Calibration] = {name: read_calibration(folder) for name, folder in calibrations.items()}
     scores: dict[str, Mapping[str, NDArray[np.float32]]] = {
         name: read_scores(folders) for name, folders in boundaries.items()
     }
     rows: list[Comparison] = []
     ahead: list[Margin] = []
-    tested = {each.episode for episodes in tests.values() for each in episodes}
-    untested = [each for each in labelled if each.episode not in tested]
-    learned = [each for each in known if each.episode not in tested]
+    learned = [each for each in known if part_of(params.calibration, each.initial_condition) != "test"]
     for group, episodes in tests.items():
         found: Detections = detections(read, scores, learned, episodes)
         if group == "held-out tasks":
-            found = {**found, "told_phase_times": detections({}, {}, untested, episodes)["phase_times"]}
+            found = {**found, "told_phase_times": told_phase_times(held, learned)}
         rows += compare(group, episodes, found)
         ahead += margins(group, episodes, found, list(read))
     written = {"comparisons": [row.as_json() for row in rows], "margins": [row._asdict() for row in ahead]}

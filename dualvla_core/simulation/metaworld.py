@@ -14,6 +14,7 @@ import numpy as np
 from dualvla_core.episodes.rotations import quaternion_to_rpy
 from dualvla_core.errors import DependencyError
 from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Camera, Image, Observation, Vector
+from dualvla_core.simulation.metaworld_tasks import TASKS, TaskEntry, ThingEntry
 from dualvla_core.simulation.scenes import scene_of
 
 CONTROL_HZ = 80
@@ -22,7 +23,6 @@ CONTROL_HZ = 80
 _CAMERAS = {THIRD_PERSON: "corner2", WRIST: "gripperPOV"}
 _CORNER_POSITION = (0.75, 0.075, 0.7)  # m; where it stands by default the workspace fills a third of the image
 _GRIPPER_CLOSED, _GRIPPER_OPEN = 0.029, 0.1  # m between the finger bodies when the pads touch / at the stops
-_DRAWER_TO_HANDLE = np.array([0, -0.16, 0])  # m
 _POINTING_DOWN = np.array([0.0, -1.0, 0.0, 1.0]) / math.sqrt(2)  # conjugate (x y z w) of the hand's commanded attitude
 
 
@@ -37,13 +37,12 @@ class MetaWorldEnvironment:
     """
 
     def __init__(self, task: str, image_size: int = 96, wrist_image_size: int = 96) -> None:
-        scene = scene_of(task)
+        self._entry = _entry_of(task)
         mujoco, tasks, _ = _load()
         self._mujoco = mujoco
-        self._things = [thing.name for thing in scene.things]
         self._simulation: Any = tasks[f"{task}-v3"]()
         self._draw_positions_by_seed()
-        self._prepare_model(task)
+        self._prepare_model()
         sizes = {THIRD_PERSON: image_size, WRIST: wrist_image_size}
         model = self._simulation.model
         by_size = {size: _renderer(mujoco, model, size) for size in set(sizes.values())}
@@ -60,12 +59,12 @@ class MetaWorldEnvironment:
         simulation._freeze_rand_vec = False  # ... a new one at each reset ...
         simulation.seeded_rand_vec = True  # ... from the seeded generator
 
-    def _prepare_model(self, task: str) -> None:
+    def _prepare_model(self) -> None:
         model = self._simulation.model
         model.vis.quality.offsamples = 0  # software rendering pays most for anti-aliasing and shadows
         model.cam_pos[model.camera(_CAMERAS[THIRD_PERSON]).id] = _CORNER_POSITION
-        for site in range(model.nsite):  # the simulator's marks are no things; the ball to reach for is drawn as one
-            if not (task == "reach" and model.site(site).name == "goal"):
+        for site in range(model.nsite):  # the simulator's marks are no things; one that shows the goal is drawn as one
+            if model.site(site).name != self._entry.mark:
                 model.site_rgba[site, 3] = 0
 
     def reset(self, seed: int) -> None:
@@ -141,27 +140,26 @@ class MetaWorldEnvironment:
     @property
     def objects(self) -> dict[str, Vector]:
         """See `Environment.objects`."""
-        return {name: self._position(name) for name in ("gripper", *self._things)}
+        gripper = np.array(self._simulation.tcp_center)
+        return {"gripper": gripper, **{thing.name: self._position(thing) for thing in self._entry.things}}
 
-    def _position(self, name: str) -> Vector:
+    def _position(self, thing: ThingEntry) -> Vector:
         simulation = self._simulation
-        data = simulation.data
-        if name == "gripper":
-            return np.array(simulation.tcp_center)
-        if name == "ball":
-            return np.array(simulation._target_pos)
-        if name == "handle" and "drawer" in simulation.model_name:
-            return np.array(data.body("drawer_link").xpos + _DRAWER_TO_HANDLE)
-        if name in ("handle", "button"):
-            return np.array(simulation._get_pos_objects())
-        return np.array(data.body({"puck": "obj", "drawer": "drawercase_link"}.get(name, name)).xpos)
+        kind, _, name = thing.at.partition(" ")
+        if kind == "goal":
+            place = simulation._target_pos
+        elif kind == "object":
+            place = simulation._get_pos_objects()[:3]
+        else:
+            place = getattr(simulation.data, kind)(name).xpos
+        return np.array(place + np.array(thing.offset), np.float64)
 
 
 class ScriptedExpert:
     """Meta-World's own scripted policy for a task, acting on the simulator's ground truth."""
 
     def __init__(self, task: str) -> None:
-        scene_of(task)
+        _entry_of(task)
         self._policy = _load()[2][f"{task}-v3"]()
 
     def act(self, privileged: Vector) -> Action:
@@ -189,6 +187,10 @@ class AttendingExpert:
     def act(self) -> Action:
         """See `Expert.act`."""
         return self._expert.act(self._environment.privileged)
+
+
+def _entry_of(task: str) -> TaskEntry:
+    return TASKS[scene_of(task).task]
 
 
 def choose_renderer() -> None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from dualvla_core.simulation.environment import Camera, Observation, Vector
 from dualvla_core.simulation.narration import pick
-from dualvla_core.simulation.scenes import SCENES, WIDOWX_SCENES, Scene
+from dualvla_core.simulation.scenes import SCENES, WIDOWX_SCENES, DemoTask, Scene
 
 _OPEN, _CLOSED = 0.8, 0.2  # gripper openings beyond which it is called open or closed
 _MARGIN = 0.04  # image sides; smaller distances in the image are not asked about
 _DEPTH_MARGIN = 0.04  # m, along the camera's view and the robot's left and right alike
 _SETTLED = 0.003  # m; below, the subject still counts as untouched
-_SMALL = {"ball", "puck", "carrot", "green block", "yellow block", "spoon", "eggplant"}
+_SMALL = {"ball", "puck", "cube", "nut", "dial", "lock", "nail"}
+_SMALL |= {"carrot", "green block", "yellow block", "spoon", "eggplant"}
+_IRREGULAR = {"box", "shelf", "thermos"}  # whose plural takes another ending
 _COVERED = 0.08  # image sides between the finger tips and a small thing
 _CANDIDATE_FRAMES = 16
 _NUMBERS = ("zero", "one", "two")
@@ -76,9 +79,10 @@ def _hidden(facts: Facts) -> set[str]:
 
 
 def _names(scene: Scene) -> list[str]:
-    """What the scenes of one simulator hold."""
+    """What the scenes of one simulator hold; the demo's scenes, which were recorded first, know only each other."""
     scenes = WIDOWX_SCENES if scene.task in WIDOWX_SCENES else SCENES
-    return sorted({thing.name for each in scenes.values() for thing in each.things})
+    tasks = get_args(DemoTask) if scene.task in get_args(DemoTask) else scenes
+    return sorted({thing.name for task in tasks for thing in scenes[task].things})
 
 
 def _presence(facts: Facts) -> list[Question]:
@@ -153,7 +157,7 @@ def _count(facts: Facts) -> list[Question]:
     found = [
         question
         for name in _names(facts.scene)
-        if name != "box" and name not in hidden  # whose plural takes another ending
+        if name not in _IRREGULAR and name not in hidden
         for question in _wordings("count", templates, _NUMBERS[there.count(name)], name=name)
     ]
     apart = (

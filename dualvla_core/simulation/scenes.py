@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 from dualvla_core.errors import ConfigError
+from dualvla_core.simulation.metaworld_tasks import TASKS, TaskEntry
 
-MetaWorldTask: TypeAlias = Literal[
+DemoTask: TypeAlias = Literal[
     "reach", "drawer-open", "door-open", "button-press-topdown", "drawer-close", "window-open"
 ]
+"""The tasks of Meta-World that came first; what is recorded of them does not change with tasks that are added."""
+# fmt: off
+MetaWorldTask: TypeAlias = Literal[
+    DemoTask,
+    "assembly", "basketball", "bin-picking", "box-close", "button-press", "button-press-topdown-wall",
+    "button-press-wall", "coffee-button", "coffee-pull", "coffee-push", "dial-turn", "disassemble", "door-close",
+    "door-lock", "door-unlock", "faucet-close", "faucet-open", "hammer", "hand-insert", "handle-press",
+    "handle-press-side", "handle-pull", "handle-pull-side", "lever-pull", "peg-insert-side", "peg-unplug-side",
+    "pick-out-of-hole", "pick-place", "pick-place-wall", "plate-slide", "plate-slide-back",
+    "plate-slide-back-side", "plate-slide-side", "push", "push-back", "push-wall", "reach-wall", "shelf-place",
+    "soccer", "stick-pull", "stick-push", "sweep", "sweep-into", "window-close",
+]
+# fmt: on
 WidowXTask: TypeAlias = Literal[
     "widowx_carrot_on_plate", "widowx_stack_cube", "widowx_spoon_on_towel", "widowx_put_eggplant_in_basket"
 ]
@@ -52,30 +66,30 @@ class Scene:
     """State of the subject before and after success, such as ``("closed", "open")``."""
     loose: int = 1
     """Separate things there are besides the robot; two that hang together are one."""
+    beside: tuple[Thing, ...] = ()
+    """What else can be seen."""
 
     @property
-    def things(self) -> tuple[Thing, Thing]:
-        """All visible things."""
-        return self.target, self.other
+    def things(self) -> tuple[Thing, ...]:
+        """All visible things, the target and the other one first."""
+        return self.target, self.other, *self.beside
 
 
-_WHITE_HANDLE, _GREY_HANDLE, _DRAWER = Thing("handle", "white"), Thing("handle", "grey"), Thing("drawer", "green")
-_SCENES = (
-    Scene("reach", "reaching for the ball", Thing("ball", "red"), Thing("puck", "dark red"), "ball", loose=2),
-    Scene("drawer-open", "opening the drawer", _WHITE_HANDLE, _DRAWER, "drawer", ("closed", "open")),
-    Scene("door-open", "opening the door", _GREY_HANDLE, Thing("door", "dark grey"), "door", ("closed", "open")),
-    Scene(
-        "button-press-topdown",
-        "pressing the button",
-        Thing("button", "red"),
-        Thing("box", "yellow and black"),
-        "button",
-        ("up", "pressed down"),
-    ),
-    Scene("drawer-close", "closing the drawer", _WHITE_HANDLE, _DRAWER, "drawer", ("open", "closed")),
-    Scene("window-open", "opening the window", _WHITE_HANDLE, Thing("window", "brown"), "window", ("closed", "open")),
-)
-SCENES: dict[str, Scene] = {scene.task: scene for scene in _SCENES}
+def _of_metaworld(task: str, entry: TaskEntry) -> Scene:
+    target, other, *beside = (Thing(thing.name, thing.colour) for thing in entry.things)
+    return Scene(
+        cast("MetaWorldTask", task),
+        entry.activity,
+        target,
+        other,
+        entry.subject,
+        entry.states,
+        entry.loose,
+        tuple(beside),
+    )
+
+
+SCENES: dict[str, Scene] = {task: _of_metaworld(task, entry) for task, entry in TASKS.items()}
 """Meta-World's."""
 
 _CARROT, _PLATE = Thing("carrot", "orange"), Thing("plate", "pale yellow")

@@ -15,6 +15,7 @@ import numpy as np
 from dualvla_core.evaluation.trajectory import Frame, Trajectory, Utterance
 from dualvla_core.simulation.scenes import SCENES, Scene, scene_of
 from dualvla_core.vla_score.judge import Dimension
+from dualvla_core.vla_score.rules.goal import GOALS
 
 Column: TypeAlias = Dimension | Literal["success"]
 """A column of the table: a judged dimension, or B of Eq. 8."""
@@ -168,14 +169,14 @@ def _said(steps: Sequence[int], texts: Sequence[str]) -> tuple[Utterance, ...]:
 
 
 def _foreign(scene: Scene, random: np.random.Generator) -> Scene:
-    """A scene that shares no thing with this one."""
+    """A scene of those that the rules know, which shares no thing with this one."""
     own = {thing.name for thing in scene.things}
-    others = [each for each in SCENES.values() if own.isdisjoint(thing.name for thing in each.things)]
+    others = [SCENES[task] for task in GOALS if own.isdisjoint(thing.name for thing in SCENES[task].things)]
     return others[int(random.integers(len(others)))]
 
 
 def _renamed(text: str, scene: Scene, foreign: Scene) -> str:
-    for thing, other in zip(scene.things, foreign.things, strict=True):
+    for thing, other in ((scene.target, foreign.target), (scene.other, foreign.other)):
         text = re.sub(rf"\b({re.escape(thing.phrase)}|{re.escape(thing.name)})\b", other.phrase, text)
     return text
 

@@ -13,6 +13,7 @@ import numpy as np
 from dualvla_core.evaluation.trajectory import Trajectory
 from dualvla_core.simulation.scenes import SCENES
 from dualvla_core.vla_score.config import RuleJudgeConfig
+from dualvla_core.vla_score.rules.goal import GOALS
 from dualvla_core.vla_score.rules.measure import Measure, clip
 from dualvla_core.vla_score.rules.motion import Motion
 from dualvla_core.vla_score.rules.statements import StatedMotion, SubTask, stated_motions, sub_tasks, things_named
@@ -98,7 +99,7 @@ def _pursuit(
 def _things(trajectory: Trajectory) -> list[Measure]:
     """Texts that speak of things, and speak of the scene's own alone."""
     named = [things for said in trajectory.reasoning if (things := things_named(said.text))]
-    if not named or trajectory.task not in SCENES:
+    if not named or trajectory.task not in GOALS:
         return []
     own = {thing.name for thing in SCENES[trajectory.task].things}
     right = sum(things <= own for things in named)

@@ -23,14 +23,18 @@ GOALS: Mapping[str, tuple[float, float, float]] = {
     "drawer-close": (0, 0.12, 0),
     "window-open": (0.195, 0, 0),
 }
-"""How far a task's target has moved when it is solved (m): medians over scripted experts."""
+"""How far a task's target has moved when it is solved (m): medians over scripted experts.
+
+The rules know these tasks, and no others."""
 
 
 def goal_measures(trajectory: Trajectory, scales: RuleJudgeConfig) -> list[Measure]:
     """Useful motion, progress, approach and the right thing; none where the task or its things are unknown."""
-    scene = SCENES.get(trajectory.task)
     tracks = trajectory.objects
-    if scene is None or "gripper" not in tracks or scene.target.name not in tracks:
+    if trajectory.task not in GOALS:
+        return []
+    scene = SCENES[trajectory.task]
+    if "gripper" not in tracks or scene.target.name not in tracks:
         return []
     gaps = np.linalg.norm((tracks[scene.target.name] - tracks["gripper"]).astype(np.float64), axis=1)
     goal = np.array(GOALS[trajectory.task])

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from dualvla_core.evaluation.trajectory import Utterance
 from dualvla_core.simulation.scenes import SCENES
+from dualvla_core.vla_score.rules.goal import GOALS
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 Fingers: TypeAlias = Literal["open", "close"]
 
-THINGS: frozenset[str] = frozenset(thing.name for scene in SCENES.values() for thing in scene.things)
-"""Every thing of the known scenes; other nouns are not understood."""
+THINGS: frozenset[str] = frozenset(thing.name for task in GOALS for thing in SCENES[task].things)
+"""Every thing of the scenes that the rules know; other nouns are not understood."""
 
 DONE = 4
 """The stage of a sentence that says that the task is done."""

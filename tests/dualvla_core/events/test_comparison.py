@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dualvla_core.events.calibration import Calibration, calibrate
-from dualvla_core.events.comparison import compare, detections, margins
+from dualvla_core.events.comparison import compare, detections, margins, told_phase_times
 from dualvla_core.events.config import CalibrationConfig, EventsConfig
 from dualvla_core.events.labels import LabelledEpisode
 
@@ -64,3 +64,35 @@ def test_baselines_see_no_frame_and_the_prior_knows_the_task() -> None:
     assert found["uniform"]["x"] == [25]
     assert len(found["random"]["x"]) == 1
     assert found["novelty"] == {"x": [33], "y": [33]}
+
+
+def test_where_several_tasks_are_new_they_are_what_is_resampled() -> None:
+    """Five tasks of eight episodes each; the detector is right in all episodes of two of them and in no other."""
+    episodes = [
+        LabelledEpisode(f"{task}{number}", "", task, 100, 10.0, (50,)) for task in "abcde" for number in range(8)
+    ]
+    found = {"some": {each.episode: [50] if each.task in "ab" else [] for each in episodes}}
+    tasks = compare("held-out tasks", episodes, found)[0]
+    alike = compare("held-out episodes", episodes, found)[0]
+    assert tasks.agreement == alike.agreement == (16, 0, 24)
+    assert tasks.agreement.f1 == pytest.approx(4 / 7)
+    assert tasks.low == 0  # none of the two tasks is drawn in (3/5)^5 = 8 % of the samples
+    assert tasks.high > 0.88  # 4 of 5 or more are: 9 %, F1 8/9
+    assert alike.high - alike.low < 0.35
+    few = [each for each in episodes if each.task in "abc"]
+    again = {
+        row.group: (row.low, row.high)
+        for row in (compare(g, few, found)[0] for g in ("held-out tasks", "held-out episodes"))
+    }
+    assert again["held-out tasks"] == again["held-out episodes"]
+
+
+def test_the_prior_that_is_told_a_task_is_not_told_the_episode_itself() -> None:
+    episodes = [
+        LabelledEpisode("x", "x", "a", 100, 10.0, (10,)),
+        LabelledEpisode("y", "y", "a", 100, 10.0, (20,)),
+        LabelledEpisode("z", "z", "a", 200, 10.0, (60,)),
+        LabelledEpisode("alone", "alone", "b", 100, 10.0, (90,)),
+    ]
+    known = [LabelledEpisode("k", "k", "c", 100, 10.0, (70,))]
+    assert told_phase_times(episodes, known) == {"x": [25], "y": [20], "z": [30], "alone": [70]}

@@ -77,3 +77,13 @@ def test_inputs_are_left_alone() -> None:
         rule(evidence)
     assert not evidence.scene.any()
     assert not evidence.action.any()
+
+
+def test_the_draw_is_the_one_it_has_always_been() -> None:
+    """What was drawn before must be drawn again: NumPy's PCG64, seeded with [seed, first 8 bytes of SHA-256(name)]."""
+    identities = {"a": 0xCA978112CA1BBDCA, "b": 0x3E23E8160039594A}  # SHA-256 of one letter, as printed everywhere
+    for name, seed, expected in (("a", 0, [0, 2, 5, 9]), ("b", 3, [5, 7, 8, 11])):
+        drawn = RULES["random"](_evidence("1111" + "0" * 8, "1" * 12, seed=seed, name=name))
+        assert np.flatnonzero(drawn).tolist() == expected
+        again = np.random.default_rng([seed, identities[name]]).permutation(12)[:4]
+        assert sorted(again.tolist()) == expected

@@ -58,6 +58,19 @@ def test_the_dual_rule_by_hand(evidence: SegmentEvidence) -> None:
     ]
 
 
+def test_baselines_tell_their_verdicts_in_words(evidence: SegmentEvidence) -> None:
+    # the dual rule keeps three of eight: evenly spaced, frames 0, 2 and 5
+    assert _decide(evidence, rule="uniform")["rule"].to_pylist() == [
+        "kept: evenly spaced" if frame in (0, 2, 5) else "dropped: between evenly spaced frames" for frame in range(8)
+    ]
+    drawn = _decide(evidence, rule="random")
+    told = ["kept: drawn at random" if kept else "dropped: not drawn at random" for kept in drawn["keep"].to_pylist()]
+    assert drawn["rule"].to_pylist() == told
+    assert sum(drawn["keep"].to_pylist()) == 3
+    first = _decide(evidence, rule="random", keep_first_frame=True)["rule"].to_pylist()
+    assert first[0] == "kept: first frame"
+
+
 def test_the_numbers_behind_the_verdict(evidence: SegmentEvidence) -> None:
     table = _decide(evidence)
     assert table["boundary_score"].to_pylist() == [0, 0.25, 0.75, 0.25, 0, 0.25, 0.5, 0]

@@ -71,3 +71,10 @@ def test_without_acceleration_only_the_gripper_counts() -> None:
     assert labels.label.tolist() == [False, True, False]
     assert np.isnan(labels.acceleration).all()
     assert np.isnan(labels.mean).all()
+
+
+def test_an_arm_without_acceleration_leaves_the_decision_to_the_other() -> None:
+    # the left arm is undefined at frame 1, where the right one has 10 against a mean of 25
+    labels = _labels([[NAN, NAN], [NAN, 10], [2, 40], [NAN, NAN]])
+    assert_array_equal(labels.acceleration, [NAN, 10, 40, NAN])
+    assert_array_equal(labels.mean, [NAN, 25, 25, NAN])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -39,6 +41,12 @@ def test_no_text_has_no_entropy() -> None:
     nothing = (0, 0, 0, 0.0, 0.0)
     assert text_change(_reasoning(None, None), np.array([True, False])) == (nothing, nothing)
     assert text_change(_reasoning("go"), np.array([False])).after == nothing
+
+
+def test_one_text_alone_has_no_entropy_and_no_sign() -> None:
+    alone = text_change(_reasoning("go"), np.array([True])).before
+    assert alone.bits_per_frame == 0
+    assert math.copysign(1, alone.bits_per_frame) == 1
 
 
 def test_every_rule_keeps_what_it_decides(random_evidence) -> None:  # type: ignore[no-untyped-def]
@@ -85,3 +93,20 @@ def test_the_most_deviating_quantity_counts() -> None:
 
 def test_equal_episodes_surprise_nobody() -> None:
     assert surprising_episodes({"ratio": [0.5] * 5}, list("abcde"), ["push"] * 5) == []
+
+
+def test_unless_told_otherwise_no_frame_is_forced_and_the_seed_is_0(random_evidence) -> None:  # type: ignore[no-untyped-def]
+    table = decide(PruningConfig(), random_evidence([30, 12, 40]))
+    assert retention_by_rule(table) == retention_by_rule(table, keep_first_frame=False, seed=0)
+    assert retention_by_rule(table) != retention_by_rule(table, keep_first_frame=True, seed=0)
+    half = [index % 2 == 0 for index in range(len(table))]  # where only some frames count, so does the draw
+    place = table.schema.get_field_index("has_reasoning")
+    table = table.set_column(place, table.schema.field(place), pa.array(half))
+    draws = {retention_by_rule(table, seed=seed)["random"] for seed in range(8)}
+    assert len(draws) > 1
+    assert retention_by_rule(table)["random"] == retention_by_rule(table, seed=0)["random"]
+
+
+def test_ten_episodes_surprise_at_most() -> None:
+    names = [f"e{number}" for number in range(25)]
+    assert len(surprising_episodes({"ratio": list(range(25))}, names, ["push"] * 25)) == 10

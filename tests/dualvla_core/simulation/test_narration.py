@@ -9,7 +9,6 @@ import pytest
 from dualvla_core.errors import ConfigError
 from dualvla_core.simulation.environment import Observation
 from dualvla_core.simulation.narration import instruction_of, motion_texts, narrate, pick
-from dualvla_core.simulation.phases import _FIRST, _PHASES
 from dualvla_core.simulation.scenes import SCENES
 from dualvla_core.simulation.suites import METAWORLD
 from dualvla_core.simulation.wording import WORDINGS
@@ -69,12 +68,6 @@ def test_choices_follow_from_their_key_alone() -> None:
 def test_each_task_has_several_wordings_that_all_occur(task: str) -> None:
     assert len(WORDINGS[task].instructions) >= 4
     assert {instruction_of(task, seed) for seed in range(100)} == set(WORDINGS[task].instructions)
-
-
-@pytest.mark.parametrize("task", SCENES)
-def test_each_phase_of_a_task_has_words(task: str) -> None:
-    phases = {_FIRST.get(task, "approach"), *(phase for phase, _ in _PHASES[task])}
-    assert set(WORDINGS[task].subtasks) == phases
 
 
 def test_an_unknown_task_is_refused() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dualvla_core.evaluation.trajectory import Utterance
-from dualvla_core.simulation.scenes import SCENES
 from dualvla_core.simulation.wording import WORDINGS
+from dualvla_core.vla_score.rules.goal import GOALS
 from dualvla_core.vla_score.rules.statements import DONE, SubTask, stated_motions, sub_tasks, things_named
 
 FILL = {"target": "white handle", "other": "brown window", "where": "ahead, to the right and below"}
@@ -51,7 +51,7 @@ def one(text: str) -> SubTask:
 def test_every_subtask_of_the_narration_has_its_stage() -> None:
     stages = {"rise": {0}, "approach": {0}, "align": {1}, "contact": {2}, "hold": {DONE}}
     stages |= {phase: {3} for phase in ("pull", "push", "press", "slide")}
-    for task in SCENES:  # the rules know these tasks' words, and no others
+    for task in GOALS:  # the rules know these tasks' words, and no others
         for phase, texts in WORDINGS[task].subtasks.items():
             for text in texts:
                 assert one(f"subtask: {text.format(**FILL)}").stage in stages[phase], (task, text)
