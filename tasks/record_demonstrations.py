@@ -24,12 +24,14 @@ def record_demonstrations(_run: RunContext, config: RecordConfig, task: str, see
     from dualvla_core.simulation.recording import record_batch  # noqa: PLC0415 - the simulator is an extra
     from dualvla_core.simulation.suites import suite_of  # noqa: PLC0415
 
+    suite = suite_of(task)
     return Work(
         params={
             **config.capture.model_dump(mode="json"),
             "task": task,
             "seeds": list(seeds),
-            **suite_of(task).assets([task]),
+            **suite.assets([task]),
+            **suite.expert,
         },
         body=lambda job: run_in_process(record_batch, config, task, seeds, job.output, progress=job.progress),
     )
