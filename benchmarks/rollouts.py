@@ -1,24 +1,25 @@
 """Closed-loop rollouts through the harness, side by side with a bare loop over the same simulator.
 
-    python benchmarks/rollouts.py [--benchmark metaworld|simpler_env] [--episodes 8] [--steps 150]
+    python benchmarks/rollouts.py [--benchmark metaworld|simpler_env] [--episodes 16] [--steps 150]
 
 Both play the same episodes with the same actions, and render where a decision is made. What the harness costs a step is
-told in processor seconds of all of its processes: two runs, one of twice as many episodes, are subtracted, so that
-starting them does not count. Episodes per minute are wall time between the first and the last finished episode.
+told in processor seconds of all of its processes between the first and the last finished episode, so that starting them
+does not count; episodes per minute are wall time between the same two. The two take turns, and medians are told.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -46,7 +47,7 @@ class Waverer:
 
 
 def bare(config: RolloutConfig) -> float:
-    """Processor seconds of the episodes in this process, the making of the environment apart."""
+    """Processor seconds per step of the episodes in this process, the making of the environment apart."""
     suite, policy = SUITES[config.benchmark], Waverer(len(SUITES[config.benchmark].action))
     environment = suite.make(config.tasks[0], config.image_size, config.wrist_image_size)
     environment.reset(config.first_seed)
@@ -62,64 +63,66 @@ def bare(config: RolloutConfig) -> float:
         environment.observe()
     spent = time.process_time() - started
     environment.close()
-    return spent
+    return spent / (config.episodes_per_task * config.max_steps)
+
+
+class Reading(NamedTuple):
+    """A moment at which some episodes were finished, and what all processes had used by then."""
+
+    finished: int
+    seconds: float
+    processor_seconds: float
 
 
 def harness(config: RolloutConfig, processes: int) -> tuple[float, float]:
-    """Processor seconds of all processes, and episodes per minute between the first and the last."""
+    """Processor seconds of all processes per step, and episodes per minute, between the first and the last episode."""
     spec = PolicySpec(
         factory="benchmarks.rollouts:Waverer",
         arguments={"size": len(SUITES[config.benchmark].action)},
         policy_type="specialist",
         identity="waverer",
     )
-    told: list[tuple[float, int]] = []
-    before = _children()
+    readings: list[Reading] = []
+
+    def read(finished: int, _: int) -> None:
+        if finished and (used := _used()):
+            readings.append(Reading(finished, time.monotonic(), used))
+
     with tempfile.TemporaryDirectory() as scratch:
-        output, timings = Path(scratch) / "output", Path(scratch) / "timings"
+        output, timings, work = (Path(scratch) / name for name in ("output", "timings", "work"))
         output.mkdir()
         timings.mkdir()
-        run_rollouts(
-            config,
-            spec,
-            output,
-            timings,
-            work=Path(scratch) / "work",
-            crew=Crew(players=processes),
-            progress=lambda done, _: told.append((time.monotonic(), done)),
-        )
-    (first_time, first), (last_time, last) = next(each for each in told if each[1]), told[-1]
-    elapsed = last_time - first_time
-    return _children() - before, 60 * (last - first) / elapsed if elapsed > 0 else float("nan")
+        crew = Crew(players=processes, servers=processes)
+        run_rollouts(config, spec, output, timings, work=work, crew=crew, progress=read)
+    first, last = readings[0], readings[-1]
+    episodes = last.finished - first.finished
+    spent = (last.processor_seconds - first.processor_seconds) / (episodes * config.max_steps)
+    return spent, 60 * episodes / (last.seconds - first.seconds)
 
 
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _used() -> float:
+    """Processor seconds of this process's children that live."""
+    return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(recursive=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--benchmark", choices=TASKS, default="metaworld")
-    parser.add_argument("--episodes", type=int, default=8)
+    parser.add_argument("--episodes", type=int, default=16)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     fields: dict[str, Any] = {"benchmark": options.benchmark, "tasks": (TASKS[options.benchmark],)}
     fields |= {"max_steps": options.steps // EXECUTE * EXECUTE, "execute": EXECUTE, "success_mode": "latched"}
     config = RolloutConfig(**fields, episodes_per_task=options.episodes, first_seed=500)
-    double = config.model_copy(update={"episodes_per_task": 2 * options.episodes})
-    steps = options.episodes * config.max_steps
-    loop = bare(config) / steps
-    once, _ = harness(config, 1)
-    twice, one_shard = harness(double, 1)
-    _, two_shards = harness(double, 2)
-    through = (twice - once) / steps
+    turns = [(bare(config), *harness(config, 1), harness(config, 2)[1]) for _ in range(options.turns)]
+    loop, through, one_shard, two_shards = (statistics.median(column) for column in zip(*turns, strict=True))
     found = {
         "benchmark": options.benchmark,
-        "steps": steps,
+        "steps": options.episodes * config.max_steps,
         "bare_ms_per_step": round(1e3 * loop, 2),
         "harness_ms_per_step": round(1e3 * through, 2),
-        "overhead": round(through / loop - 1, 3),
+        "overhead_by_turn": [round(each[1] / each[0] - 1, 3) for each in turns],
         "episodes_per_minute_1_shard": round(one_shard, 1),
         "episodes_per_minute_2_shards": round(two_shards, 1),
     }

@@ -26,6 +26,10 @@ class Settings(BaseSettings):
         default=None,
         description="SimplerEnv's assets, a folder as MS_ASSET_DIR names one, for `make simulator`; unset to download.",
     )
+    simpler_python: Path | None = Field(
+        default=None,
+        description="Python interpreter that has the original SimplerEnv; rollouts in it are played there.",
+    )
     serve_token: SecretStr | None = Field(
         default=None, description="What clients of `dualvla serve` must show; unset = nothing."
     )

@@ -33,12 +33,14 @@ def record_demonstrations(_run: RunContext, config: RecordConfig, task: str, see
             tell(said)
         return summary
 
+    suite = suite_of(task)
     return Work(
         params={
             **config.capture.model_dump(mode="json"),
             "task": task,
             "seeds": list(seeds),
-            **suite_of(task).assets([task]),
+            **suite.assets([task]),
+            **suite.expert,
         },
         body=body,
     )

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.params import Params
+from dualvla_core.simulation.original_settings import check_episodes
 from dualvla_core.simulation.scenes import SuiteName, TaskName, suite_name
 
 SuccessMode: TypeAlias = Literal["final", "latched", "early_stop"]
@@ -39,6 +40,8 @@ class TrialConfig(Params):
         found = suite_name(self.tasks)
         if found != self.benchmark:
             raise ConfigError(f"benchmark = {self.benchmark} has no task {self.tasks[0]!r}; set benchmark={found}.")
+        if found == "simpler_original":
+            check_episodes(self.tasks, self.seeds)
         return self
 
     @property

@@ -17,8 +17,18 @@ TASK_COLUMNS: Mapping[str, str] = {
     "widowx_spoon_on_towel": "Spoon",
     "widowx_carrot_on_plate": "Carrot",
     "widowx_stack_cube": "Stack",
+    "original_spoon_on_towel": "Spoon",
+    "original_carrot_on_plate": "Carrot",
+    "original_stack_cube": "Stack",
+    "original_pick_can_vm": "Pick can VM",
+    "original_pick_can_va": "Pick can VA",
+    "original_move_near_vm": "Move near VM",
+    "original_move_near_va": "Move near VA",
+    "original_drawer_vm": "Drawer VM",
+    "original_drawer_va": "Drawer VA",
 }
-"""SimplerEnv's tasks that are a column by themselves; the Google robot's columns are means over many settings."""
+"""The column that a task of SimplerEnv is. Variants have equally many episodes, so that the mean over all of a column's
+episodes is SimplerEnv's mean over variants."""
 
 
 class PublishedRow(Params):

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 ROLLOUTS_FILE, STEPS_FILE, FRAMES_FILE = "rollouts.parquet", "steps.parquet", "frames.arrow"
 LATENCIES_FILE = "latencies.parquet"
+SOLVED_FILE = "solved.parquet"
 OPEN_LOOP_FILE = "open_loop.parquet"
 ANSWERS_FILE = "answers.parquet"
 
@@ -51,6 +52,16 @@ FRAMES = pa.schema(
     ]
 )
 """A few moments per episode, the first and the last among them; one record batch per episode."""
+
+SOLVED = pa.schema(
+    [
+        pa.field("rollout", pa.int32(), False),
+        pa.field("step", pa.int32(), False),  # control steps done
+        pa.field("solved", pa.bool_(), False),  # whether the task is solved at this moment
+    ]
+)
+"""One row per moment, the last included; only where an episode goes on after its task is solved: elsewhere its length
+says when that was."""
 
 LATENCIES = pa.schema(
     [

@@ -65,14 +65,14 @@ class Trajectory:
 
 def read_rollouts(folder: Path) -> pa.Table:
     """The `ROLLOUTS` table of a folder of rollouts. Raises `ArtifactError` when it is missing or of another layout."""
-    return _read(folder / ROLLOUTS_FILE, ROLLOUTS)
+    return read_table(folder / ROLLOUTS_FILE, ROLLOUTS)
 
 
 def read_trajectories(folder: Path) -> Iterator[Trajectory]:
     """The episodes of a folder of rollouts, one after another. Raises `ArtifactError` when it is not one."""
     limit = read_protocol(folder).max_steps
     rollouts = read_rollouts(folder).to_pylist()
-    steps = _read(folder / STEPS_FILE, STEPS)
+    steps = read_table(folder / STEPS_FILE, STEPS)
     start = 0
     with _open_frames(folder / FRAMES_FILE) as frames:
         for row in rollouts:
@@ -86,9 +86,15 @@ def read_trajectories(folder: Path) -> Iterator[Trajectory]:
             yield _trajectory(row, played, batch, limit)
 
 
+def first_images(folder: Path) -> list[bytes]:
+    """How each episode began, as JPEG. Raises `ArtifactError` when the images cannot be read."""
+    with _open_frames(folder / FRAMES_FILE) as frames:
+        return [frames.get_batch(number)["image"][0].as_py() for number in range(frames.num_record_batches)]
+
+
 def silent_rollouts(folder: Path) -> set[int]:
     """The episodes in which not a word was said. Raises `ArtifactError` when the steps cannot be read."""
-    steps = _read(folder / STEPS_FILE, STEPS)
+    steps = read_table(folder / STEPS_FILE, STEPS)
     spoken = steps.filter(pc.is_valid(steps["reasoning"]))
     return set(steps["rollout"].to_pylist()) - set(spoken["rollout"].to_pylist())
 
@@ -160,7 +166,8 @@ def _tracks(moments: Sequence[list[dict[str, Any]] | None]) -> dict[str, npt.NDA
     return {name: np.array([moment[name] for moment in known], np.float32) for name in known[0]}
 
 
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """A table of a folder of rollouts. Raises `ArtifactError` when it is missing or of another layout."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:

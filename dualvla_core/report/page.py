@@ -19,6 +19,7 @@ from dualvla_core.report.multimodal import Question
 from dualvla_core.report.results import words
 from dualvla_core.report.results.card import ModelCard
 from dualvla_core.report.results.curves import PolicyCurves
+from dualvla_core.report.results.outcomes import Outcomes
 from dualvla_core.report.results.plane import Plane
 from dualvla_core.report.results.rollouts import TaskClips
 from dualvla_core.report.svg import HEIGHT, WIDTH, Scale
@@ -44,6 +45,7 @@ class ResultDrawings:
 
     plane: Plane | None
     curves: tuple[PolicyCurves, ...]
+    outcomes: Outcomes | None
     rollouts: tuple[TaskClips, ...]
     cards: tuple[ModelCard, ...]
 

@@ -18,6 +18,7 @@ from dualvla_core.report.results.card import write_cards
 from dualvla_core.report.results.curves import draw_curves
 from dualvla_core.report.results.measures import measure_policies
 from dualvla_core.report.results.model import PolicyResult
+from dualvla_core.report.results.outcomes import draw_outcomes
 from dualvla_core.report.results.plane import place
 from dualvla_core.report.results.rollouts import draw_rollouts
 from dualvla_core.report.sample import add_surprising, choose_film_strips
@@ -45,6 +46,7 @@ def write_report(
         drawings = ResultDrawings(
             plane=place(results.policies),
             curves=draw_curves(context.policies),
+            outcomes=draw_outcomes(context.policies),
             rollouts=draw_rollouts(context.policies, context.report),
             cards=write_cards(context.policies, results.policies, context, output),
         )

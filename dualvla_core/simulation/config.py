@@ -35,7 +35,10 @@ class RecordConfig(CaptureConfig):
 
     @model_validator(mode="after")
     def _apart(self) -> RecordConfig:
-        if suite_name(self.tasks) == "simpler_env" and self.first_seed < EVALUATION_IDS:
+        suite = suite_name(self.tasks)
+        if suite == "simpler_original":
+            raise ConfigError(f"Nothing is recorded in the original SimplerEnv; {self.tasks[0]!r} can only be played.")
+        if suite == "simpler_env" and self.first_seed < EVALUATION_IDS:
             raise ConfigError(
                 f"first_seed = {self.first_seed} would record the {EVALUATION_IDS} episodes SimplerEnv is evaluated "
                 f"on; begin at {EVALUATION_IDS} or later."

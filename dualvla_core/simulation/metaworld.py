@@ -47,7 +47,7 @@ class MetaWorldEnvironment:
         model = self._simulation.model
         by_size = {size: _renderer(mujoco, model, size) for size in set(sizes.values())}
         self._renderers = {camera: by_size[size] for camera, size in sizes.items()}
-        self._success = self._solved = False
+        self.success = self.solved = False
         self.privileged: Vector = np.zeros(39)
         """Meta-World's own flat observation ``[39]``, ground truth included: what a scripted expert sees."""
 
@@ -76,29 +76,19 @@ class MetaWorldEnvironment:
         self._mujoco.mj_forward(simulation.model, simulation.data)
         simulation._prev_obs = simulation._get_curr_obs_combined_no_goal()
         self.privileged = simulation._get_obs()
-        self._success = self._solved = False
+        self.success = self.solved = False
 
     def step(self, action: Action) -> None:
         """See `Environment.step`."""
         observation, _, _, _, info = self._simulation.step(np.clip(action, -1, 1).astype(np.float32))
         self.privileged = observation
-        self._solved = info["success"] > 0
-        self._success = self._success or self._solved
+        self.solved = info["success"] > 0
+        self.success = self.success or self.solved
 
     def observe(self) -> Observation:
         """See `Environment.observe`."""
         images = {camera: self._render(camera) for camera in _CAMERAS}
-        return Observation(images=images, state=self.state, objects=self.objects, success=self._success)
-
-    @property
-    def success(self) -> bool:
-        """See `Environment.success`."""
-        return self._success
-
-    @property
-    def solved(self) -> bool:
-        """See `Environment.solved`."""
-        return self._solved
+        return Observation(images=images, state=self.state, objects=self.objects, success=self.success)
 
     @property
     def third_person(self) -> Camera:

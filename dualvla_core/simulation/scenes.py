@@ -28,8 +28,20 @@ MetaWorldTask: TypeAlias = Literal[
 WidowXTask: TypeAlias = Literal[
     "widowx_carrot_on_plate", "widowx_stack_cube", "widowx_spoon_on_towel", "widowx_put_eggplant_in_basket"
 ]
-TaskName: TypeAlias = Literal[MetaWorldTask, WidowXTask]
-SuiteName: TypeAlias = Literal["metaworld", "simpler_env"]
+OriginalTask: TypeAlias = Literal[
+    "original_pick_can_vm",
+    "original_pick_can_va",
+    "original_move_near_vm",
+    "original_move_near_va",
+    "original_drawer_vm",
+    "original_drawer_va",
+    "original_spoon_on_towel",
+    "original_carrot_on_plate",
+    "original_stack_cube",
+]
+"""The columns of the paper's table 2 on the original SimplerEnv, see `original_settings`; nothing is recorded there."""
+TaskName: TypeAlias = Literal[MetaWorldTask, WidowXTask, OriginalTask]
+SuiteName: TypeAlias = Literal["metaworld", "simpler_env", "simpler_original"]
 
 
 EVALUATION_IDS = 24
@@ -116,7 +128,13 @@ def scene_of(task: str) -> Scene:
 
 def suite_name(tasks: Iterable[str]) -> SuiteName:
     """The simulator that ``tasks`` belong to. Raises `ConfigError` for unknown tasks, or those of several."""
-    names: set[SuiteName] = {"simpler_env" if scene_of(task).task in WIDOWX_SCENES else "metaworld" for task in tasks}
+    names = {_suite_of(task) for task in tasks}
     if len(names) != 1:
         raise ConfigError(f"The tasks {list(tasks)} belong to several simulators; record and play each by itself.")
     return names.pop()
+
+
+def _suite_of(task: str) -> SuiteName:
+    if task in get_args(OriginalTask):
+        return "simpler_original"
+    return "simpler_env" if scene_of(task).task in WIDOWX_SCENES else "metaworld"

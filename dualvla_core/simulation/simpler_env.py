@@ -30,6 +30,7 @@ _SCENES = {
 _CAMERA = "3rd_view_camera"
 _TIP = "ee_gripper_link"  # between the fingers
 _FINGER_CLOSED, _FINGER_OPEN = 0.015, 0.037  # m
+_LARGEST_TURN = 0.6 * math.pi  # rad
 _DISJOINT = 0.01  # m from every pose of the benchmark
 _MARGIN = 0.01  # m around the benchmark's grid within which things are put
 
@@ -58,7 +59,7 @@ class SimplerEnvironment:
         except (RuntimeError, OSError) as error:
             raise DependencyError(_missing(error)) from error
         self._grid = self._simulation.xyz_configs.cpu()
-        self._success = self._solved = False
+        self.success = self.solved = False
 
     def reset(self, seed: int) -> None:
         """See `Environment.reset`."""
@@ -66,7 +67,7 @@ class SimplerEnvironment:
         simulation.xyz_configs = self._grid if seed < EVALUATION_IDS else self._drawn(seed)
         # built anew: otherwise things settle around where the last episode left the arm, and the solver remembers it
         simulation.reset(seed=seed, options={"episode_id": self._torch.tensor([seed]), "reconfigure": True})
-        self._success = self._solved = False
+        self.success = self.solved = False
 
     def _drawn(self, seed: int) -> Any:
         """Positions ``[1, 2, 3]`` of source and target, apart from one another and from all of the benchmark's."""
@@ -86,25 +87,15 @@ class SimplerEnvironment:
         """See `Environment.step`."""
         limit = np.array(ACTION_LIMIT, np.float32)
         self._simulation._step_action(np.clip(action, -limit, limit).astype(np.float32)[None])  # step() would render
-        self._solved = bool(self._simulation.evaluate()["success"][0])
-        self._success = self._success or self._solved
+        self.solved = bool(self._simulation.evaluate()["success"][0])
+        self.success = self.success or self.solved
 
     def observe(self) -> Observation:
         """See `Environment.observe`; the image is squeezed into a square."""
         seen = self._simulation.get_obs(self._simulation.get_info())["sensor_data"][_CAMERA]["rgb"][0]
         size = (self._image_size, self._image_size)
         image: Image = np.asarray(cv2.resize(seen.cpu().numpy(), size, interpolation=cv2.INTER_AREA), np.uint8)
-        return Observation({THIRD_PERSON: image}, self.state, self.objects, self._success)
-
-    @property
-    def success(self) -> bool:
-        """See `Environment.success`."""
-        return self._success
-
-    @property
-    def solved(self) -> bool:
-        """See `Environment.solved`."""
-        return self._solved
+        return Observation({THIRD_PERSON: image}, self.state, self.objects, self.success)
 
     @property
     def state(self) -> Action:
@@ -125,10 +116,10 @@ class SimplerEnvironment:
 
     @property
     def yaw(self) -> float:
-        """By how much the hand has to turn to grasp across the target's length (rad), in (-pi / 2, pi / 2]."""
+        """By how much the hand has to turn to grasp across the target's length (rad), see `turn_across`."""
         w, x, y, z = self._simulation.objs[self._simulation.source_obj_name].pose.sp.q
         yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-        return math.pi / 2 - (math.pi / 2 - yaw) % math.pi
+        return turn_across(yaw)
 
     @property
     def third_person(self) -> Camera:
@@ -151,6 +142,15 @@ class SimplerEnvironment:
         base = self._simulation.agent.robot.pose.sp
         forward, left, up = base.to_transformation_matrix()[:3, :3].T @ direction
         return np.array([-left, forward, up])
+
+
+def turn_across(yaw: float) -> float:
+    """The turn (rad) by which a hand grasps across a thing whose length is turned by ``yaw``, in (-0.4 pi, 0.6 pi].
+
+    Turning the other way round would do as well. Half of the benchmark's poses lie across: with the limit at pi / 2 a
+    hair's breadth would decide which way, and demonstrations of one scene would contradict each other.
+    """
+    return _LARGEST_TURN - (_LARGEST_TURN - yaw) % math.pi
 
 
 def in_robot_axes(states: Action) -> Action:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
@@ -12,6 +12,7 @@ from dualvla_core.simulation import metaworld, simpler_env
 from dualvla_core.simulation.environment import THIRD_PERSON, WRIST, Action, Environment, Expert
 from dualvla_core.simulation.scenes import EVALUATION_IDS, SuiteName, suite_name
 from dualvla_core.simulation.simpler_assets import has_stand_ins
+from dualvla_core.simulation.simpler_original import OriginalEnvironment
 from dualvla_core.simulation.widowx_expert import WidowXExpert
 
 
@@ -30,6 +31,8 @@ class Suite:
     action: tuple[str, ...]
     limits: tuple[float, ...]
     """Largest magnitude of each of the action's numbers."""
+    expert: Mapping[str, int]
+    """What tells two editions of its scripted experts apart in a key; nothing for those of a package."""
     official_seeds: range
     """Seeds that name the benchmark's own episodes; they get its own instruction, the first of a task's."""
     depths: tuple[float, float]
@@ -73,6 +76,7 @@ METAWORLD = Suite(
     state=("x", "y", "z", "roll", "pitch", "yaw", "gripper"),
     action=("dx", "dy", "dz", "gripper_effort"),
     limits=(1.0, 1.0, 1.0, 1.0),
+    expert={},
     official_seeds=range(0),
     depths=(0.8, 0.87),
     motion_window=8,
@@ -92,6 +96,7 @@ SIMPLER_ENV = Suite(
     state=("x", "y", "z", "qw", "qx", "qy", "qz", "gripper"),
     action=("dx", "dy", "dz", "rx", "ry", "rz", "gripper"),
     limits=simpler_env.ACTION_LIMIT,
+    expert={"expert": 2},
     official_seeds=range(EVALUATION_IDS),
     depths=(0.27, 0.35),
     motion_window=2,
@@ -102,7 +107,15 @@ SIMPLER_ENV = Suite(
     hire=lambda task, environment: WidowXExpert(task, cast("simpler_env.SimplerEnvironment", environment)),
 )
 
-SUITES: Mapping[SuiteName, Suite] = {suite.name: suite for suite in (METAWORLD, SIMPLER_ENV)}
+SIMPLER_ORIGINAL = replace(
+    SIMPLER_ENV,
+    name="simpler_original",
+    packages=("mani_skill2_real2sim", "sapien"),
+    robot_type="simpler_env_google_robot",
+    make=lambda task, size, _: OriginalEnvironment(task, size),
+)
+
+SUITES: Mapping[SuiteName, Suite] = {suite.name: suite for suite in (METAWORLD, SIMPLER_ENV, SIMPLER_ORIGINAL)}
 
 
 def suite_of(task: str) -> Suite:

@@ -24,6 +24,7 @@ from flows.cli import (
     inspect,
     judge,
     kb,
+    play,
     results,
     run,
     runs,
@@ -47,6 +48,7 @@ serve.register(app)
 compare.register(app)
 experiment.register(app)
 results.register(app)
+play.register(app)
 doctor.register(app)
 estimate.register(app)
 app.add_typer(artifacts.app, name="artifacts")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -40,11 +40,18 @@ def register(app: typer.Typer) -> None:
 def results(artifacts: Names) -> None:
     """Print artifacts as lines of the paper's tables, then what others have published."""
     store = settled_store(Settings())
+    print_results(store, [find_artifact(store, name) for name in artifacts])
+
+
+def print_results(store: ArtifactStore, manifests: Sequence[Manifest]) -> None:
+    """Print a line per policy, filled by the columns of several artifacts; a column measured twice begins another."""
     lines: dict[TableName, dict[str, dict[str, float]]] = {}
-    for name in artifacts:
-        manifest = find_artifact(store, name)
+    for manifest in manifests:
         table, label, cells = measured(store, manifest)
-        lines.setdefault(table, {})[label] = cells
+        own = lines.setdefault(table, {})
+        if own.get(label, {}).keys() & cells.keys():
+            label = f"{label}, {manifest.key}"
+        own.setdefault(label, {}).update(cells)
     console = Console()
     console = console if console.is_terminal else Console(width=160)
     for table, own in lines.items():
@@ -66,8 +73,10 @@ def measured(store: ArtifactStore, manifest: Manifest) -> tuple[TableName, str, 
                 f"The tasks of {manifest.ref} ({', '.join(rates)}) are no columns of the paper; expected some of "
                 f"{', '.join(TASK_COLUMNS)}."
             )
-        stand_in = " (stand-in assets)" if read_protocol(folder).stand_in_assets else ""
-        return "simpler_env", manifest.key + stand_in, cells
+        protocol = read_protocol(folder)
+        (policy,) = manifest.request.inputs["policy"]
+        stand_in = ", stand-in assets" if protocol.stand_in_assets else ""
+        return "simpler_env", f"{policy.key} ({protocol.benchmark}{stand_in})", cells
     raise ArtifactError(f"{manifest.ref} holds no results; give artifacts of run_rollouts or summarise_benchmarks.")
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +16,9 @@ from vla_eval.render import configure_mujoco_render
 
 from dualvla_core.errors import DependencyError
 from dualvla_core.evaluation.config import RolloutConfig
-from dualvla_core.simulation.environment import THIRD_PERSON, Environment, Image, Vector
+from dualvla_core.simulation.environment import THIRD_PERSON, Environment, Image, Observation
 from dualvla_core.simulation.narration import instruction_of
+from dualvla_core.simulation.simpler_original import OriginalEnvironment
 from dualvla_core.simulation.suites import SUITES
 
 set_image_format("raw")  # the default compresses every image to PNG, which takes longer than simulating the step
@@ -29,9 +30,9 @@ MOMENTS = pa.schema([pa.field("step", pa.int32(), False), pa.field("image", pa.b
 class SimulationBenchmark(StepBenchmark):
     """Plays the trials of a `RolloutConfig` and records them; a step of ``vla-eval`` is a decision with its actions.
 
-    Rows recorded per control step: ``state`` and ``objects`` before it, ``action``, ``reasoning``, ``latency_s``,
-    ``replanned``; then one row with the last ``state`` and ``objects`` alone. The images kept go to
-    ``<frames>/<episode id>.arrow`` (`MOMENTS`).
+    Rows recorded per control step: ``state``, ``objects`` and ``solved`` before it, ``action``, ``reasoning``,
+    ``latency_s``, ``replanned``; then one row with the last ``state``, ``objects`` and ``solved`` alone. The images
+    kept go to ``<frames>/<episode id>.arrow`` (`MOMENTS`).
     """
 
     render_backends: ClassVar[frozenset[str]] = frozenset({"cpu", "gpu"})
@@ -63,9 +64,13 @@ class SimulationBenchmark(StepBenchmark):
     def reset(self, task: dict[str, Any]) -> None:
         """Start the episode whose seed is ``first_seed`` plus its number."""
         self._seed = self._config.first_seed + task["episode_idx"]
-        self._instruction = instruction_of(task["name"], self._seed)
         self._steps, self._moments = 0, []
         self._enter(task["name"]).reset(self._seed)
+        self._instruction = self.instruction(task["name"], self._seed)
+
+    def instruction(self, task: str, seed: int) -> str:
+        """What the policy is asked for, in words."""
+        return instruction_of(task, seed)
 
     def step(self, action: dict[str, Any]) -> StepResult:
         """Carry out a decision: actions ``[n, A]``, up to the end of the episode."""
@@ -74,8 +79,8 @@ class SimulationBenchmark(StepBenchmark):
         for index, row in enumerate(np.clip(action["actions"], -limits, limits)):
             first = index == 0
             self._recorder.record_step(
-                state=environment.state.tolist(),
-                objects=_named(environment.objects),
+                **_moment(self._seen if first else environment),
+                solved=environment.solved,
                 action=row.tolist(),
                 reasoning=action["reasoning"] if first else None,
                 latency_s=action["latency_s"] if first else None,
@@ -89,11 +94,11 @@ class SimulationBenchmark(StepBenchmark):
 
     def make_obs(self, _raw_obs: None, _task: dict[str, Any]) -> dict[str, Any]:
         """What the policy sees, rendered now."""
-        observation = self._playing.observe()
-        self._moments.append((self._steps, observation.images[THIRD_PERSON]))
+        self._seen = self._playing.observe()
+        self._moments.append((self._steps, self._seen.images[THIRD_PERSON]))
         return {
-            "images": dict(observation.images),
-            "state": observation.state,
+            "images": dict(self._seen.images),
+            "state": self._seen.state,
             "task_description": self._instruction,
             "seed": self._seed,
         }
@@ -102,7 +107,7 @@ class SimulationBenchmark(StepBenchmark):
         """Success and the number of control steps; the last moment is recorded here."""
         observation = self._playing.observe()
         self._moments.append((self._steps, observation.images[THIRD_PERSON]))
-        self._recorder.record_step(state=observation.state.tolist(), objects=_named(observation.objects))
+        self._recorder.record_step(**_moment(observation), solved=self._playing.solved)
         if self._recorder.is_active:
             kept = spread(self._moments, self._config.judge_frames)
             _write_moments(kept, self._frames / f"{self._recorder.eid}.arrow", self._config.jpeg_quality)
@@ -142,6 +147,15 @@ class MetaWorldBenchmark(SimulationBenchmark):
         return applied
 
 
+class OriginalBenchmark(SimulationBenchmark):
+    """The original SimplerEnv, in whose own words the policy is asked."""
+
+    def instruction(self, _task: str, _seed: int) -> str:
+        """See `SimulationBenchmark.instruction`."""
+        assert isinstance(self._environment, OriginalEnvironment)
+        return self._environment.instruction
+
+
 def spread(moments: Sequence[tuple[int, Image]], most: int) -> list[tuple[int, Image]]:
     """At most ``most`` of the moments, evenly spread over them, the first and the last included."""
     if len(moments) <= most:
@@ -149,9 +163,10 @@ def spread(moments: Sequence[tuple[int, Image]], most: int) -> list[tuple[int, I
     return [moments[index] for index in np.linspace(0, len(moments) - 1, most).round().astype(int)]
 
 
-def _named(objects: Mapping[str, Vector]) -> list[dict[str, Any]]:
-    """Objects as rows of `OBJECTS`, the form in which they are recorded."""
-    return [{"name": name, "position": position.tolist()} for name, position in objects.items()]
+def _moment(seen: Observation | Environment) -> dict[str, Any]:
+    """What is recorded of a moment; objects as rows of `OBJECTS`."""
+    objects = [{"name": name, "position": position.tolist()} for name, position in seen.objects.items()]
+    return {"state": seen.state.tolist(), "objects": objects}
 
 
 def _write_moments(moments: Sequence[tuple[int, Image]], path: Path, quality: int) -> None:

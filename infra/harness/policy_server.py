@@ -6,25 +6,23 @@ It ends when its standard input does, so that it never outlives the supervisor.
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import anyio
-from vla_eval.model_servers.base import SessionContext
-from vla_eval.model_servers.predict import PredictModelServer
+from vla_eval.model_servers.base import ModelServer, SessionContext
 from vla_eval.model_servers.serve import serve_async
 
 from dualvla_core.evaluation.policy import ChunkedPolicy, Policy
 from infra.harness.job import ServerJob, ServerReady
+from infra.harness.parent import end_with_parent
 
 HOST = "127.0.0.1"
 
 
-class PolicyServer(PredictModelServer):
+class PolicyServer(ModelServer):
     """One policy per session: what a policy remembers of its episode is never mixed with another's.
 
     An answer holds the ``execute`` actions to carry out, the reasoning and the time the decision took: a whole chunk a
@@ -39,6 +37,10 @@ class PolicyServer(PredictModelServer):
 
     def _load(self) -> Policy:
         return ChunkedPolicy(self._job.policy.load(), self._job.execute)
+
+    async def on_observation(self, obs: dict[str, Any], ctx: SessionContext) -> None:
+        """Answer; at once and here, because one decision is taken at a time and handing it to a thread costs more."""
+        await ctx.send_action(self.predict(obs, ctx))
 
     def predict(self, obs: dict[str, Any], ctx: SessionContext) -> dict[str, Any]:
         """Decide for one observation of the session ``ctx``."""
@@ -60,11 +62,6 @@ def _announce(ready: Path, answer: ServerReady) -> None:
     draft.replace(ready)
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
 async def _serve(server: PolicyServer, ready: Path) -> None:
     async with anyio.create_task_group() as tasks:
         port = await tasks.start(serve_async, server, HOST, 0)
@@ -73,7 +70,7 @@ async def _serve(server: PolicyServer, ready: Path) -> None:
 
 def main(job: Path, ready: Path) -> int:
     """Load the policies, write `ServerReady` and serve until standard input ends."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         server = PolicyServer(ServerJob.model_validate_json(job.read_text(encoding="utf-8")))
     except Exception as error:  # the supervisor repeats it, whatever it is; the traceback goes to the log

@@ -19,11 +19,14 @@ from dualvla_core.evaluation.tables import (
     LATENCIES_FILE,
     ROLLOUTS,
     ROLLOUTS_FILE,
+    SOLVED,
+    SOLVED_FILE,
     STEPS,
     STEPS_FILE,
 )
 from dualvla_core.params import Summary
 from dualvla_core.simulation.suites import SUITES
+from infra.harness.interpreter import APART, interpreter_of, versions_in
 from infra.harness.recording import Outcome, Recording
 
 _HARNESS = "vla-eval"
@@ -31,23 +34,25 @@ _HARNESS = "vla-eval"
 
 def protocol_of(config: TrialConfig) -> EvaluationProtocol:
     """The trials of ``config`` as they are played here, with the versions of everything that plays them."""
-    suite = SUITES[config.benchmark]
+    suite, apart = SUITES[config.benchmark], config.benchmark in APART
     return EvaluationProtocol(
         **config.model_dump(include=set(TrialConfig.model_fields)),
-        simulator=suite.versions,
+        simulator=versions_in(interpreter_of(suite.name), suite.packages) if apart else suite.versions,
         harness=f"{_HARNESS} {version(_HARNESS)}",
         stand_in_assets=suite.has_stand_ins(config.tasks),
     )
 
 
-def import_recording(recording: Recording, policy_type: PolicyType, output: Path, timings: Path) -> Summary:
+def import_recording(
+    recording: Recording, protocol: EvaluationProtocol, policy_type: PolicyType, output: Path, timings: Path
+) -> Summary:
     """Write rollouts, steps, frames and protocol of a complete ``recording``; return the success rates.
 
     How long decisions took goes into the folder ``timings``, apart from what another execution would write alike.
     """
     config = recording.config
     outcomes = recording.outcomes()
-    rollouts, latencies = [], []
+    rollouts, latencies, solved = [], [], []
     with (
         pq.ParquetWriter(output / STEPS_FILE, STEPS, compression="zstd") as steps,
         pa.ipc.new_file(str(output / FRAMES_FILE), FRAMES) as frames,
@@ -57,6 +62,8 @@ def import_recording(recording: Recording, policy_type: PolicyType, output: Path
             *rows, last = recording.steps(outcome)
             played = [{"rollout": number, "step": step, **fields} for step, fields in enumerate(rows)]
             latencies += [row for row in played if row["replanned"]]
+            moments = enumerate(each["solved"] for each in (*rows, last))
+            solved += [{"rollout": number, "step": step, "solved": now} for step, now in moments]
             steps.write_table(pa.Table.from_pylist(played, STEPS))
             frames.write_batch(_frames(number, recording.frames_of(outcome)))
             rollouts.append(
@@ -73,7 +80,8 @@ def import_recording(recording: Recording, policy_type: PolicyType, output: Path
             )
     pq.write_table(pa.Table.from_pylist(rollouts, ROLLOUTS), output / ROLLOUTS_FILE, compression="zstd")
     pq.write_table(pa.Table.from_pylist(latencies, LATENCIES), timings / LATENCIES_FILE, compression="zstd")
-    protocol = protocol_of(config)
+    if config.success_mode != "early_stop":
+        pq.write_table(pa.Table.from_pylist(solved, SOLVED), output / SOLVED_FILE, compression="zstd")
     protocol.write(output)
     return summarise(success_rates(protocol, [row["success"] for row in rollouts]))
 

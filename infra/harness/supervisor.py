@@ -20,13 +20,15 @@ from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 from dualvla_core.simulation.scenes import SuiteName
 from infra.harness.finished import FinishedEpisodes, NoFinishedEpisodes, pack, unpack
+from infra.harness.interpreter import interpreter_of
 from infra.harness.job import Crew, PolicySpec, ServerJob, ServerReady
 from infra.harness.recording import RUN, Episode, Recording
-from infra.harness.results import import_recording
+from infra.harness.results import import_recording, protocol_of
 
 BENCHMARKS: dict[SuiteName, str] = {
     "metaworld": "infra.harness.benchmark:MetaWorldBenchmark",
     "simpler_env": "infra.harness.benchmark:SimulationBenchmark",
+    "simpler_original": "infra.harness.benchmark:OriginalBenchmark",
 }
 """The benchmark class by its name in the configuration."""
 
@@ -80,9 +82,11 @@ def run_rollouts(
 
     Raises:
         IncompleteRolloutsError: naming the episodes that are missing after the last round.
+        DependencyError: when the simulator is not installed.
         PolicyError: when the policy cannot be loaded.
         ArtifactError: when ``work`` belongs to another configuration or policy.
     """
+    protocol = protocol_of(config)  # it says what the simulator lacks before anything is begun
     recording = Recording(work.resolve(), config, policy)
     saved: set[Episode] = set()
     for found in map(unpack, kept.load()):
@@ -97,7 +101,7 @@ def run_rollouts(
     if missing:
         raise IncompleteRolloutsError(_tell(missing, recording))
     progress(len(config.episodes), len(config.episodes))
-    return import_recording(recording, policy.policy_type, output, timings)
+    return import_recording(recording, protocol, policy.policy_type, output, timings)
 
 
 def _save_new(recording: Recording, kept: FinishedEpisodes, saved: set[Episode]) -> int:
@@ -121,7 +125,7 @@ def _play(recording: Recording, policy: PolicySpec, crew: Crew, progress: Progre
             settings = recording.folder / f"player{index}.yaml"
             _, port = served[index % serving]
             settings.write_text(yaml.safe_dump(_settings(recording, port)), encoding="utf-8")
-            playing.append(stack.enter_context(_player(recording.folder, settings, index, players)))
+            playing.append(stack.enter_context(_player(recording, settings, index, players)))
         told = -1
         while all(server.poll() is None for server, _ in served) and any(player.poll() is None for player in playing):
             finished = save()
@@ -165,7 +169,7 @@ def _server(folder: Path, index: int, job: ServerJob) -> Iterator[Process]:
     request.write_text(job.model_dump_json(), encoding="utf-8")
     ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "infra.harness.policy_server", str(request), str(ready)]
-    with _process(command, folder / f"server{index}.log", stdin=subprocess.PIPE) as server:
+    with _process(command, folder / f"server{index}.log") as server:
         yield server
 
 
@@ -186,27 +190,28 @@ def _port(folder: Path, index: int, server: Process, job: ServerJob) -> int:
 
 
 @contextmanager
-def _player(folder: Path, settings: Path, index: int, processes: int) -> Iterator[Process]:
-    """A shard of ``vla-eval``: a process that takes episodes from the queue."""
-    command = [sys.executable, "-m", "vla_eval.cli.main", "run", "--config", str(settings), "--no-docker"]
+def _player(recording: Recording, settings: Path, index: int, processes: int) -> Iterator[Process]:
+    """A shard of ``vla-eval``: a process that takes episodes from the queue, in the interpreter of its simulator."""
+    python = str(interpreter_of(recording.config.benchmark))
+    command = [python, "-m", "infra.harness.player", "run", "--config", str(settings), "--no-docker"]
     command += ["--eval-id", RUN, "--shard-id", str(index), "--num-shards", str(processes)]
-    with _process(command, folder / f"player{index}.log", stdin=subprocess.DEVNULL) as player:
+    with _process(command, recording.folder / f"player{index}.log") as player:
         yield player
 
 
 @contextmanager
-def _process(command: Sequence[str], log: Path, stdin: int) -> Iterator[Process]:
-    """A process that ends with the block at the latest; what it says is appended to ``log``."""
+def _process(command: Sequence[str], log: Path) -> Iterator[Process]:
+    """A process that ends with the block, or with this process, at the latest; what it says is appended to ``log``."""
     environment = {**os.environ, "VLA_EVAL_WATCHDOG_TIMEOUT_S": str(STALL_TIMEOUT_S)}
     with log.open("ab") as sink:
-        process = subprocess.Popen(command, stdin=stdin, stdout=sink, stderr=sink, env=environment)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sink, stderr=sink, env=environment)
     try:
         yield process
     finally:
         process.kill()
         process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def _tell(missing: dict[Episode, str | None], recording: Recording) -> str:

@@ -46,3 +46,12 @@ def test_policies_trained_on_generated_demonstrations_play_the_benchmarks_episod
     assert len(protocols) >= 3
     assert all(protocol["benchmark"] == "simpler_env" for protocol in protocols)
     assert all(protocol["success_mode"] == "final" for protocol in protocols)
+    protocol = tmp_path / "protocol.yaml"
+    protocol.write_text(
+        "trials: [{benchmark: simpler_env, tasks: [widowx_stack_cube], first_seed: 7, "
+        "episodes_per_task: 1, max_steps: 4, success_mode: latched, image_size: 32}]"
+    )
+    played = command("play", "distill_student/", "--protocol", str(protocol), "--processes", "1")
+    assert played.returncode == 0, played.stderr
+    assert "run_rollouts/" in played.stdout
+    assert "simpler_env" in played.stdout

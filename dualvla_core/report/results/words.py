@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dualvla_core.evaluation.config import SuccessMode
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.evaluation.protocol import EvaluationProtocol
 from dualvla_core.report.formats import counted
@@ -21,6 +22,11 @@ _BY_TYPE: Mapping[PolicyType, str] = {
     "is where the student begins, and the reasoning teacher.",
     "dualvla": "It acts and reasons: the student of the method, distilled from an action teacher and a reasoning "
     "teacher, with its reasoning pruned to the frames that matter.",
+}
+_SUCCESS: Mapping[SuccessMode, str] = {
+    "final": "an episode succeeds if its task is solved at the last of them",
+    "latched": "an episode succeeds if its task is solved at any of them, and is played to the last",
+    "early_stop": "an episode succeeds, and ends, at the first step at which its task is solved",
 }
 _BLIND = (
     "It is trained as the specialist is, but its images are blank: what it reaches, it reaches without looking. It "
@@ -54,11 +60,11 @@ def protocol_in_words(protocol: EvaluationProtocol) -> str:
     tasks = f"{counted(len(protocol.tasks), 'task')} ({', '.join(protocol.tasks)})"
     span = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     played = f"{tasks}, {counted(protocol.episodes_per_task, 'episode')} each with {span}"
-    ends = "an episode succeeds, and ends, at the first step at which its task is solved"
+    ends = f"{protocol.success_mode}: {_SUCCESS[protocol.success_mode]}"
     images = f"images of {protocol.image_size} px, wrist {protocol.wrist_image_size} px"
     stand_ins = " Some objects are stand-ins: no score of the original benchmark." if protocol.stand_in_assets else ""
     return (
-        f"{played}; at most {protocol.max_steps} control steps; {protocol.success_mode}: {ends}; "
+        f"{played}; at most {protocol.max_steps} control steps; {ends}; "
         f"{counted(protocol.execute, 'action')} carried out per decision; {images}. Simulator: {protocol.simulator}. "
         f"Harness: {protocol.harness}.{stand_ins}"
     )

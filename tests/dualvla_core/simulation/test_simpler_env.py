@@ -13,7 +13,7 @@ import pytest
 from dualvla_core.simulation.config import RecordConfig
 from dualvla_core.simulation.environment import THIRD_PERSON
 from dualvla_core.simulation.recording import demonstrate, record_batch
-from dualvla_core.simulation.simpler_env import ACTION_LIMIT, SimplerEnvironment
+from dualvla_core.simulation.simpler_env import ACTION_LIMIT, SimplerEnvironment, turn_across
 from dualvla_core.simulation.widowx_expert import PHASES, WidowXExpert
 
 TASK = "widowx_stack_cube"
@@ -112,3 +112,10 @@ def test_the_hand_turns_across_the_target(scene: SimplerEnvironment) -> None:
     scene.reset(0)
     assert abs(scene.yaw) < 0.1
     assert -math.pi / 2 < scene.yaw <= math.pi / 2
+
+
+@pytest.mark.parametrize(
+    ("yaw", "turn"), [(0.1, 0.1), (-1.2, -1.2), (1.5694, 1.5694), (1.5722, 1.5722), (-1.5694, 1.5722), (-3.1, 0.0416)]
+)
+def test_what_lies_across_is_always_grasped_by_the_same_turn(yaw: float, turn: float) -> None:
+    assert turn_across(yaw) == pytest.approx(turn, abs=1e-4)

@@ -89,6 +89,7 @@ def test_an_episode_ends_at_success_within_a_chunk(benchmark: FakeBenchmark, tmp
     assert recorder.rows[-1] == {
         "state": pytest.approx([6, 9, 0.1]),
         "objects": [{"name": "gripper", "position": [0.0, 9.0, 0.0]}],
+        "solved": True,
     }
     with pa.ipc.open_file(str(tmp_path / "frames" / "episode.arrow")) as file:
         kept = file.read_all().to_pylist()

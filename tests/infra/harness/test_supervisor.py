@@ -103,8 +103,9 @@ def test_a_player_that_fails_plays_its_episode_again(
     monkeypatch.setenv(FAULT, f"{kind}:6:{tmp_path / 'flag'}")
     assert run(spec())["success_rate"] == 0.5
     assert (tmp_path / "flag").exists()
-    errors = [row for row in attempts(tmp_path / "work") if row[2] == "error"]
-    assert len(errors) == (kind == "raise")  # a dead process could not even say so
+    played = attempts(tmp_path / "work")
+    assert [row for row in played if row[2] != "error"] == PLAYED_ONCE  # what was finished stays so
+    assert len(played) - len(PLAYED_ONCE) == (kind == "raise")  # a dead process could not even say so
 
 
 @pytest.mark.slow

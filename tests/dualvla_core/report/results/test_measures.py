@@ -74,6 +74,9 @@ def test_the_protocol_is_said_once_or_by_policy(make_policy: MakePolicy) -> None
         "Protocol of One, Two",
         "Protocol of Three",
     ]
+    final = measure_policy(make_policy("final", outcomes={"reach": "S"}, trials={"success_mode": "final"}), asked=True)
+    (sentence,) = protocols_in_words([final])
+    assert "final: an episode succeeds if its task is solved at the last of them" in sentence
     assert protocols_in_words([measure_policy(make_policy("four"), asked=True)]) == []
 
 

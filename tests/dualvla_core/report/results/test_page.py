@@ -60,6 +60,8 @@ def test_the_folder_needs_nothing_else(policies: list[TrainedPolicy], tmp_path: 
     assert set(beside) >= {f"cards/{policy.name}.md" for policy in policies}
     assert all((tmp_path / "out" / link).is_file() for link in beside)
     assert page.tags.count("video") == 7  # the blind policy has no success
+    assert html.count('<figure class="start ') == 10  # every planned episode
+    assert html.count('class="start policy-last is-solved"') == 6
     assert all(f'id="{link[1:]}"' in html for link in page.links if link.startswith("#"))
 
 

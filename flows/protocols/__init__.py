@@ -1,0 +1,1 @@
+"""Trials by name: what `dualvla play` plays."""
