@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -155,6 +154,7 @@ def times(size: str, turns: int) -> dict[str, float]:
     for _ in range(turns + 1):
         for name, program in PROGRAMS.items():
             found[name].append(learn(program, setting))
+            print(f"{size}, {name}: {found[name][-1]:.2f} s", file=sys.stderr, flush=True)
     return {name: min(seconds[1:]) for name, seconds in found.items()}  # the first turn warms up
 
 
@@ -163,7 +163,7 @@ def peak(size: str, name: str) -> float:
     program = PROGRAMS[name]
     importlib.import_module("liger_kernel.chunked_loss")
     torch.nn.Linear(8, 8)(torch.rand(8, 8)).sum().backward()  # what torch itself takes on first use
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = highest_memory()
     setting = Setting(size, teacher=program not in (plain, chunked_plain, cached))
     if program is cached:
         setting.cached = SparseTargets(
@@ -173,7 +173,13 @@ def peak(size: str, name: str) -> float:
         )
     for _ in range(2):
         learn(program, setting)
-    return 1024.0 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return highest_memory() - before
+
+
+def highest_memory() -> float:
+    """Most bytes this process ever held; rusage would count those of the process that started it as well."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return 1024.0 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
 def differences(size: str) -> dict[str, float]:
@@ -205,7 +211,7 @@ def main() -> None:
     seconds = {size: times(size, options.turns) for size in options.sizes}
     largest = options.sizes[-1]
     columns = {f"{size}: time": seconds[size] for size in options.sizes}
-    columns[f"{largest}: memory"] = {name: alone(largest, name) for name in PROGRAMS}
+    columns[f"{largest}: memory"] = {name: alone(largest, name, options.cache) for name in PROGRAMS}
     print("| | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
     for name in PROGRAMS:
         ratios = [f"{column[name] / column['plain']:.2f}" for column in columns.values()]
@@ -221,12 +227,12 @@ def main() -> None:
         )
 
 
-def alone(size: str, name: str) -> float:
+def alone(size: str, name: str, cache: Path) -> float:
     """`peak` in a process of its own."""
-    command = [sys.executable, __file__, "--peak", size, name]
-    return float(
-        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-    )
+    command = [sys.executable, __file__, "--cache", str(cache), "--peak", size, name]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    print(f"{size}, {name}: {float(said) / 1e6:.0f} MB", file=sys.stderr, flush=True)
+    return float(said)
 
 
 if __name__ == "__main__":
