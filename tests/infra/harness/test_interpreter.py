@@ -75,7 +75,7 @@ def test_the_episodes_are_played_there_and_the_policy_stays_here(
         0,
         1,
         1,
-    ]  # solved after three steps, played on to the fourth
+    ]  # played on to the fourth step
     noted = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [each["what"] for each in noted] == ["made", "reset", *["moved"] * 4]
     made, reset = noted[0]["how"], noted[1]["how"]
