@@ -62,8 +62,9 @@ def import_recording(
             *rows, last = recording.steps(outcome)
             played = [{"rollout": number, "step": step, **fields} for step, fields in enumerate(rows)]
             latencies += [row for row in played if row["replanned"]]
-            moments = enumerate(each["solved"] for each in (*rows, last))
-            solved += [{"rollout": number, "step": step, "solved": now} for step, now in moments]
+            if config.success_mode != "early_stop":  # there, the length of an episode says when it was solved
+                moments = enumerate((*rows, last))
+                solved += [{"rollout": number, "step": step, "solved": row["solved"]} for step, row in moments]
             steps.write_table(pa.Table.from_pylist(played, STEPS))
             frames.write_batch(_frames(number, recording.frames_of(outcome)))
             rollouts.append(
@@ -80,7 +81,7 @@ def import_recording(
             )
     pq.write_table(pa.Table.from_pylist(rollouts, ROLLOUTS), output / ROLLOUTS_FILE, compression="zstd")
     pq.write_table(pa.Table.from_pylist(latencies, LATENCIES), timings / LATENCIES_FILE, compression="zstd")
-    if config.success_mode != "early_stop":
+    if solved:
         pq.write_table(pa.Table.from_pylist(solved, SOLVED), output / SOLVED_FILE, compression="zstd")
     protocol.write(output)
     return summarise(success_rates(protocol, [row["success"] for row in rollouts]))

@@ -14,6 +14,7 @@ import pytest
 
 from dualvla_core.errors import DependencyError
 from dualvla_core.evaluation.config import RolloutConfig
+from dualvla_core.evaluation.over_time import solved_over_time
 from dualvla_core.evaluation.protocol import read_protocol
 from dualvla_core.evaluation.trajectory import read_trajectories
 from dualvla_core.params import Summary
@@ -66,6 +67,15 @@ def test_the_episodes_are_played_there_and_the_policy_stays_here(
     assert played.instruction == "pick coke can"
     assert np.allclose(played.states[-1, :3], played.actions[:, :3].sum(axis=0), atol=1e-5)
     assert played.states[0].tolist() == [0, 0, 0, 1, 0, 0, 0, 0.75]
+    shares = solved_over_time(tmp_path / "output")
+    assert shares is not None
+    assert shares["original_pick_can_vm"].tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+    ]  # played on to the fourth step
     noted = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [each["what"] for each in noted] == ["made", "reset", *["moved"] * 4]
     made, reset = noted[0]["how"], noted[1]["how"]

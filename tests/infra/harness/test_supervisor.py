@@ -57,6 +57,7 @@ def test_rollouts_become_tables(run: Run, spec: MakeSpec, config: RolloutConfig,
     assert summary["success_rate"] == summary["reach.success_rate"] == 0.5
     assert 0 < float(summary["reach.success_low"]) < 0.5 < float(summary["reach.success_high"]) < 1
     assert read_protocol(tmp_path / "output").tasks == config.tasks
+    assert not (tmp_path / "output" / "solved.parquet").exists()  # an episode ends at success: its length says when
     found = list(read_trajectories(tmp_path / "output"))
     assert [(each.task, each.seed, each.success, each.steps) for each in found] == [
         ("reach", 6, True, 9),
