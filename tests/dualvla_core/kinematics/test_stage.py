@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dualvla_core.episodes.embodiment import Arm, EePose, Embodiment, SignalSlice
 from dualvla_core.episodes.segment import Segment, SegmentWriter
 from dualvla_core.errors import ArtifactError
 from dualvla_core.kinematics import KinematicsConfig, compute_kinematics
-from dualvla_core.schemas import KINEMATICS
+from dualvla_core.kinematics.stage import kinematics_of
+from dualvla_core.schemas import KINEMATICS, SIGNALS
 
 Digest = Callable[[pa.Table], str]
 
@@ -70,6 +72,47 @@ def test_a_motion_through_the_pole_is_no_jump(make_segment: Callable[..., Path],
     table = _compute(make_segment([{"trajectory": poses, "fps": 1.0}]), tmp_path)
     assert table["acceleration"].to_pylist()[1:4] == [[pytest.approx(0, abs=1e-12)]] * 3
     assert table["angular_speed"].to_pylist()[1:] == [[pytest.approx(0.1)]] * 4
+
+
+def _arm(name: str, start: int) -> Arm:
+    position, rotation = (SignalSlice(column="s", start=start + at, stop=start + at + 3) for at in (0, 3))
+    return Arm(name=name, ee_pose=EePose(position=position, rotation=rotation, rotation_format="euler_xyz"))
+
+
+def test_two_arms_are_measured_each_by_itself() -> None:
+    embodiment = Embodiment(
+        name="two_arms",
+        description="two arms without grippers",
+        robot_types=("two_arms",),
+        relative_actions=True,
+        state_size=12,
+        arms=(_arm("left", 0), _arm("right", 6)),
+    )
+    # the left hand goes 5 m and stays; the right one turns by 0.1 rad, then by 0.3 rad
+    left = [[0, 0, 0, 0, 0, 0], [3, 4, 0, 0, 0, 0], [3, 4, 0, 0, 0, 0]]
+    right = [[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0.1], [0, 0, 0, 0, 0, 0.4]]
+    columns = {
+        "episode": ["e"] * 3,
+        "frame_index": [0, 1, 2],
+        "timestamp": [0.0, 1.0, 2.0],
+        "ee_pose": [[*map(float, a), *map(float, b)] for a, b in zip(left, right, strict=True)],
+        "joints": [None] * 3,
+        "gripper": [None] * 3,
+    }
+    signals = pa.table(columns, schema=pa.schema([SIGNALS.field(name) for name in columns]))
+    table = kinematics_of(KinematicsConfig(), signals, np.array([3]), embodiment)
+    assert table["linear_speed"].to_pylist() == [[NAN, NAN], [5, 0], [0, 0]]
+    assert table["angular_speed"].to_pylist()[1:] == [[0, pytest.approx(0.1)], [0, pytest.approx(0.3)]]
+    assert table["acceleration"].to_pylist()[1] == [5, pytest.approx(0.2)]
+    assert table["gripper_open"].null_count == 3
+
+
+def test_the_stage_tells_what_it_did(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    segment = make_segment([{"trajectory": np.zeros((3, 6)), "gripper": np.array([[1.0], [0.0], [0.0]])}] * 2)
+    calls: list[tuple[int, int]] = []
+    told = compute_kinematics(KinematicsConfig(), segment, tmp_path, lambda done, total: calls.append((done, total)))
+    assert told == {"frames": 6, "gripper_flips": 2}
+    assert calls == [(2, 2)]
 
 
 def test_irregular_timestamps_count(make_segment: Callable[..., Path], tmp_path: Path) -> None:
