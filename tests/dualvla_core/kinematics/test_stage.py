@@ -142,6 +142,37 @@ def test_standardise_is_passed_on(make_segment: Callable[..., Path], tmp_path: P
     assert table["acceleration"].to_pylist()[1:3] == [[pytest.approx(np.sqrt(2))]] * 2
 
 
+def test_standardise_is_passed_on_to_joints(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    joints = _poses([0, 0, 0, 0], [0, 0, 0, 0], [0.002, 3, 5, 0], [0.002, 3, 5, 0])
+    table = _compute(make_segment([{"trajectory": joints}], space="joints"), tmp_path, standardise=True)
+    # the left arm's two joints deviate as much as each does at large: sqrt(1 + 1); of the right arm one moves
+    assert table["acceleration"].to_pylist()[1:3] == [[pytest.approx(np.sqrt(2)), pytest.approx(1)]] * 2
+
+
+def test_a_segment_of_a_single_frame_has_no_motion(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    table = _compute(make_segment([{"trajectory": np.zeros((1, 6)), "gripper": np.ones((1, 1))}]), tmp_path)
+    assert table["acceleration"].to_pylist() == [[NAN]]
+    assert table["gripper_open"].to_pylist() == [[True]]
+
+
+def test_every_arm_needs_joints_where_there_is_no_pose() -> None:
+    joints = Arm(name="left", joints=SignalSlice(column="s", start=0, stop=2))
+    embodiment = Embodiment(
+        name="half",
+        description="of two arms one has joints",
+        robot_types=("half",),
+        relative_actions=False,
+        state_size=8,
+        arms=(joints, _arm("right", 2)),
+    )
+    columns = {"episode": ["e"], "frame_index": [0], "timestamp": [0.0], "ee_pose": [None], "gripper": [None]}
+    signals = pa.table(
+        {**columns, "joints": [[0.0, 0.0]]}, schema=pa.schema([SIGNALS.field(name) for name in [*columns, "joints"]])
+    )
+    with pytest.raises(ArtifactError, match=r"joints of every arm of half \(joints per arm: \[2, 0\]\)"):
+        kinematics_of(KinematicsConfig(), signals, np.array([1]), embodiment)
+
+
 def test_rows_follow_the_segment(make_segment: Callable[..., Path], tmp_path: Path) -> None:
     segment = make_segment([{"trajectory": np.zeros((length, 6))} for length in (3, 1, 2)])
     table = _compute(segment, tmp_path)
