@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dualvla_core.episodes.embodiment import Arm, EePose, Embodiment, SignalSlice
 from dualvla_core.episodes.segment import Segment, SegmentWriter
 from dualvla_core.errors import ArtifactError
 from dualvla_core.kinematics import KinematicsConfig, compute_kinematics
-from dualvla_core.schemas import KINEMATICS
+from dualvla_core.kinematics.stage import kinematics_of
+from dualvla_core.schemas import KINEMATICS, SIGNALS
 
 Digest = Callable[[pa.Table], str]
 
@@ -72,6 +74,47 @@ def test_a_motion_through_the_pole_is_no_jump(make_segment: Callable[..., Path],
     assert table["angular_speed"].to_pylist()[1:] == [[pytest.approx(0.1)]] * 4
 
 
+def _arm(name: str, start: int) -> Arm:
+    position, rotation = (SignalSlice(column="s", start=start + at, stop=start + at + 3) for at in (0, 3))
+    return Arm(name=name, ee_pose=EePose(position=position, rotation=rotation, rotation_format="euler_xyz"))
+
+
+def test_two_arms_are_measured_each_by_itself() -> None:
+    embodiment = Embodiment(
+        name="two_arms",
+        description="two arms without grippers",
+        robot_types=("two_arms",),
+        relative_actions=True,
+        state_size=12,
+        arms=(_arm("left", 0), _arm("right", 6)),
+    )
+    # the left hand goes 5 m and stays; the right one turns by 0.1 rad, then by 0.3 rad
+    left = [[0, 0, 0, 0, 0, 0], [3, 4, 0, 0, 0, 0], [3, 4, 0, 0, 0, 0]]
+    right = [[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0.1], [0, 0, 0, 0, 0, 0.4]]
+    columns = {
+        "episode": ["e"] * 3,
+        "frame_index": [0, 1, 2],
+        "timestamp": [0.0, 1.0, 2.0],
+        "ee_pose": [[*map(float, a), *map(float, b)] for a, b in zip(left, right, strict=True)],
+        "joints": [None] * 3,
+        "gripper": [None] * 3,
+    }
+    signals = pa.table(columns, schema=pa.schema([SIGNALS.field(name) for name in columns]))
+    table = kinematics_of(KinematicsConfig(), signals, np.array([3]), embodiment)
+    assert table["linear_speed"].to_pylist() == [[NAN, NAN], [5, 0], [0, 0]]
+    assert table["angular_speed"].to_pylist()[1:] == [[0, pytest.approx(0.1)], [0, pytest.approx(0.3)]]
+    assert table["acceleration"].to_pylist()[1] == [5, pytest.approx(0.2)]
+    assert table["gripper_open"].null_count == 3
+
+
+def test_the_stage_tells_what_it_did(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    segment = make_segment([{"trajectory": np.zeros((3, 6)), "gripper": np.array([[1.0], [0.0], [0.0]])}] * 2)
+    calls: list[tuple[int, int]] = []
+    told = compute_kinematics(KinematicsConfig(), segment, tmp_path, lambda done, total: calls.append((done, total)))
+    assert told == {"frames": 6, "gripper_flips": 2}
+    assert calls == [(2, 2)]
+
+
 def test_irregular_timestamps_count(make_segment: Callable[..., Path], tmp_path: Path) -> None:
     poses = np.zeros((3, 6))
     poses[:, 0] = [0, 1, 2]
@@ -97,6 +140,37 @@ def test_standardise_is_passed_on(make_segment: Callable[..., Path], tmp_path: P
     poses[2:, 0], poses[2:, 3] = 0.002, 3.0
     table = _compute(make_segment([{"trajectory": poses}]), tmp_path, standardise=True)
     assert table["acceleration"].to_pylist()[1:3] == [[pytest.approx(np.sqrt(2))]] * 2
+
+
+def test_standardise_is_passed_on_to_joints(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    joints = _poses([0, 0, 0, 0], [0, 0, 0, 0], [0.002, 3, 5, 0], [0.002, 3, 5, 0])
+    table = _compute(make_segment([{"trajectory": joints}], space="joints"), tmp_path, standardise=True)
+    # the left arm's two joints deviate as much as each does at large: sqrt(1 + 1); of the right arm one moves
+    assert table["acceleration"].to_pylist()[1:3] == [[pytest.approx(np.sqrt(2)), pytest.approx(1)]] * 2
+
+
+def test_a_segment_of_a_single_frame_has_no_motion(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    table = _compute(make_segment([{"trajectory": np.zeros((1, 6)), "gripper": np.ones((1, 1))}]), tmp_path)
+    assert table["acceleration"].to_pylist() == [[NAN]]
+    assert table["gripper_open"].to_pylist() == [[True]]
+
+
+def test_every_arm_needs_joints_where_there_is_no_pose() -> None:
+    joints = Arm(name="left", joints=SignalSlice(column="s", start=0, stop=2))
+    embodiment = Embodiment(
+        name="half",
+        description="of two arms one has joints",
+        robot_types=("half",),
+        relative_actions=False,
+        state_size=8,
+        arms=(joints, _arm("right", 2)),
+    )
+    columns = {"episode": ["e"], "frame_index": [0], "timestamp": [0.0], "ee_pose": [None], "gripper": [None]}
+    signals = pa.table(
+        {**columns, "joints": [[0.0, 0.0]]}, schema=pa.schema([SIGNALS.field(name) for name in [*columns, "joints"]])
+    )
+    with pytest.raises(ArtifactError, match=r"joints of every arm of half \(joints per arm: \[2, 0\]\)"):
+        kinematics_of(KinematicsConfig(), signals, np.array([1]), embodiment)
 
 
 def test_rows_follow_the_segment(make_segment: Callable[..., Path], tmp_path: Path) -> None:

@@ -126,3 +126,17 @@ def test_tables_about_other_frames_are_refused(
     pq.write_table(change(pq.read_table(path)), path)
     with pytest.raises(ArtifactError, match=message):
         prune_reasoning(PruningConfig(), segment, boundaries, kinematics, output)
+
+
+def test_the_stage_says_when_it_is_done(segment: Path, kinematics: Path, boundaries: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    calls: list[tuple[int, int]] = []
+    prune_reasoning(
+        PruningConfig(),
+        segment,
+        boundaries,
+        kinematics,
+        tmp_path / "out",
+        lambda done, all_: calls.append((done, all_)),
+    )
+    assert calls == [(3, 3)]

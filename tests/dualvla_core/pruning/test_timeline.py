@@ -72,3 +72,18 @@ def test_texts_begin_where_they_change(folders: CuratedFolders) -> None:
 def test_silence_is_told_only_where_something_was_said() -> None:
     assert utterances(["", "", "a", "a", "", "b"]) == [Utterance(2, "a"), Utterance(4, ""), Utterance(5, "b")]
     assert utterances([]) == []
+
+
+def test_an_episode_of_one_silent_frame(make_segment: Callable[..., Path], tmp_path: Path) -> None:
+    segment = make_segment([{"trajectory": np.zeros((1, 6)), "reasoning": [None], "name": "one"}])
+    folders = CuratedFolders(segment, *(tmp_path / name for name in ("boundaries", "kinematics", "decisions")))
+    for folder in folders[1:4]:
+        folder.mkdir()
+    columns = {"episode": ["one"], "frame_index": [0], "score": [np.float32(0)]}
+    pq.write_table(pa.table(columns, schema=BOUNDARIES), folders.boundaries / "boundaries.parquet")
+    compute_kinematics(KinematicsConfig(), segment, folders.kinematics)
+    prune_reasoning(PruningConfig(), *folders[:4])
+    timeline = episode_timeline(folders, 0)
+    assert (timeline.episode, timeline.instruction) == ("one", "push the block")
+    assert timeline.texts["reasoning/before"] == []
+    assert timeline.texts["decision/rule"] == [Utterance(0, "dropped: no event boundary and steady motion")]
