@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dualvla_core.kinematics import derivatives
-from dualvla_core.kinematics.rotation import angular_speed, continuous_rpy
+from dualvla_core.kinematics.rotation import _distance, angular_speed, continuous_rpy
 
 NAN = np.nan
 HALF, TURN = np.pi, 2 * np.pi
@@ -99,3 +99,22 @@ def test_orientations_stay_what_they_are(seed: int) -> None:
     rpy = np.random.default_rng(seed).uniform(-3, 3, (8, 3))
     for before, after in zip(rpy, continuous_rpy(rpy, np.array([5, 3])), strict=True):
         assert_allclose(_matrix(after), _matrix(before), atol=1e-12)
+
+
+def test_a_turned_hand_goes_through_the_pole_without_a_jump() -> None:
+    """Roll 0.5 and yaw -1 stay while the pitch goes from 1.4 to 1.8; beyond 90 degrees it is written the other way."""
+    pitch = np.array([1.4, 1.5, 1.6, 1.7, 1.8])
+    written = np.stack([np.full(5, 0.5), pitch, np.full(5, -1.0)], axis=1)
+    beyond = pitch > np.pi / 2
+    written[beyond] = np.stack([np.full(3, 0.5 - np.pi), np.pi - pitch[beyond], np.full(3, np.pi - 1)], axis=1)
+    told = continuous_rpy(written, np.array([5]))
+    np.testing.assert_allclose(np.angle(np.exp(1j * (told - [0.5, 0, -1])))[:, [0, 2]], 0, atol=1e-12)
+    np.testing.assert_allclose(told[:, 1], pitch)
+
+
+def test_orientations_are_apart_by_the_short_way_round() -> None:
+    first = np.array([[3.0, 0, 0], [2.0, 0, 0], [-2.0, 0, 0], [1.0, 0.5, -0.5], [0.5, 0, 0]])
+    second = np.array([[-3.0, 0, 0], [-2.0, 0, 0], [2.0, 0, 0], [0.5, 0.25, 0.5], [0.5, 0, 0]])
+    four = (2 * np.pi - 4) ** 2  # 2 and -2 are 4 apart one way, 2.28 the other
+    expected = [(2 * np.pi - 6) ** 2, four, four, 0.25 + 0.0625 + 1, 0]
+    np.testing.assert_allclose(_distance(first, second), expected)
