@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 from prefect.context import FlowRunContext
+from prefect.exceptions import TerminationSignal
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from dualvla_core.errors import DependencyError
 from dualvla_core.pipeline_config import ExecutionConfig
 
 AnyRunner = TaskRunner[Any]
+
+_GRACE_S = 10.0
 
 
 @contextmanager
@@ -27,8 +32,28 @@ def executing_on(execution: ExecutionConfig) -> Iterator[None]:
     if context is None:
         yield
         return
-    with _RUNNERS[execution.runner](execution) as runner, context.model_copy(update={"task_runner": runner}):
+    with (
+        _RUNNERS[execution.runner](execution) as runner,
+        context.model_copy(update={"task_runner": runner}),
+        _ending_when_told(),
+    ):
         yield
+
+
+@contextmanager
+def _ending_when_told() -> Iterator[None]:
+    """Let a process that gets SIGTERM end within seconds.
+
+    Runners wait for pieces that have begun, a training for hours. The processes that work for a piece end with this
+    one, and what it leaves behind is what a killed run leaves: the next one goes on from there.
+    """
+    try:
+        yield
+    except TerminationSignal as told:
+        end = threading.Timer(_GRACE_S, os._exit, [128 + told.signal])
+        end.daemon = True
+        end.start()
+        raise
 
 
 def _threads(execution: ExecutionConfig) -> AnyRunner:
