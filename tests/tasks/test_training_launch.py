@@ -23,7 +23,7 @@ def hostfile(tmp_path: Path) -> Path:
 
 
 def execution(hostfile: Path, **settings: object) -> TrainingExecution:
-    shell = f"{sys.executable} -q"  # any program that is there
+    shell = f"{shlex.quote(sys.executable)} -q"  # any program that is there
     return TrainingExecution.model_validate({"hostfile": hostfile, "processes": 3, "remote_shell": shell, **settings})
 
 
