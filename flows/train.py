@@ -47,6 +47,9 @@ STAGES = (
 """The stages between curation and report, in the order of the data."""
 
 
+BLIND = "blind"
+"""The control among the policies."""
+
 _LAST = 19
 """The niceness of a process that only runs where no other wants to."""
 
@@ -124,7 +127,7 @@ def train_policies(
     specialist = trainer.specialist()
     policies: dict[str, tuple[PolicyType, Output]] = {"specialist": ("specialist", specialist)}
     if config.learning.blind_control:
-        policies["blind"] = ("specialist", trainer.specialist("blind control", blind=True))
+        policies[BLIND] = ("specialist", trainer.specialist("blind control", blind=True))
     generalist = trainer.generalist(specialist)
     student = trainer.student("DualVLA", pruned, specialist, generalist, config.learning.distillation)
     return {**policies, "generalist": ("generalist", generalist), "dualvla": ("dualvla", student)}
@@ -170,9 +173,10 @@ def train_all(run: RunContext, config: PipelineConfig) -> ArtifactRef | Missing:
     policies = train_policies(run, config, curated, raw)
     measured = {
         name: {"checkpoint": policy, **evaluate_policy(run, config, name, kind, policy, raw, curated.statistics)}
-        for name, (kind, policy) in policies.items()
+        for name, (kind, policy) in sorted(policies.items(), key=lambda item: item[0] == BLIND)  # it is ready last
     }
-    return publish(run, config, dataset, curated, gather_policies(measured))
+    gathered = gather_policies({name: measured[name] for name in policies})
+    return publish(run, config, dataset, curated, gathered)
 
 
 def gather_policies(measured: Mapping[str, Mapping[str, Output]]) -> dict[str, PolicyArtifacts] | Missing:

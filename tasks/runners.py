@@ -15,6 +15,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from dualvla_core.errors import DependencyError
 from dualvla_core.pipeline_config import ExecutionConfig
+from infra.prefect.server import stop_servers
 
 AnyRunner = TaskRunner[Any]
 
@@ -50,10 +51,15 @@ def _ending_when_told() -> Iterator[None]:
     try:
         yield
     except TerminationSignal as told:
-        end = threading.Timer(_GRACE_S, os._exit, [128 + told.signal])
+        end = threading.Timer(_GRACE_S, _end, [128 + told.signal])
         end.daemon = True
         end.start()
         raise
+
+
+def _end(code: int) -> None:
+    stop_servers()
+    os._exit(code)
 
 
 def _threads(execution: ExecutionConfig) -> AnyRunner:

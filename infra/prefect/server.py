@@ -22,6 +22,8 @@ from infra.settings import Settings
 START_TIMEOUT_S = 300.0
 DRAIN_TIMEOUT_S = 10.0
 
+_started: list[subprocess.Popen[bytes]] = []
+
 
 @dataclass(frozen=True)
 class PrefectServer:
@@ -102,6 +104,7 @@ def start_server(settings: Settings) -> tuple[subprocess.Popen[bytes], PrefectSe
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches us first, so that runs can still be reported
         )
+    _started.append(process)
     atexit.register(_stop, process)
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _is_healthy(server.api_url):
@@ -112,6 +115,12 @@ def start_server(settings: Settings) -> tuple[subprocess.Popen[bytes], PrefectSe
     record = {"pid": process.pid, "started": process_start(process.pid), **asdict(server)}
     (home / "server.json").write_text(json.dumps(record))
     return process, server
+
+
+def stop_servers() -> None:
+    """End the servers that this process has started, without a word to them: for a process that ends at once."""
+    for process in _started:
+        _stop(process)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
