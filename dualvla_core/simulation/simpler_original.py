@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dualvla_core.errors import DependencyError
+from dualvla_core.errors import ConfigError, DependencyError
 from dualvla_core.simulation.environment import THIRD_PERSON, Action, Camera, Image, Observation, Vector
 from dualvla_core.simulation.original_settings import Setting, column_of
 
@@ -106,8 +106,8 @@ class OriginalEnvironment:
 
     @property
     def third_person(self) -> Camera:
-        """Not told: it would be needed to ask questions about demonstrations, and none are recorded here."""
-        raise NotImplementedError
+        """Asked for by recordings alone; raises `ConfigError`."""
+        raise ConfigError("Nothing is recorded in the original SimplerEnv; its tasks can only be played.")
 
     def close(self) -> None:
         """See `Environment.close`."""
