@@ -55,9 +55,9 @@ def test_each_machine_gets_an_agent_and_others_get_it_through_the_shell(
         assert command[:3] == [sys.executable, "-q", name]
         words = shlex.split(command[3])
         assert words[:5] == ["cd", str(Path.cwd()), "&&", "exec", "env"]
-        settings, run = words[5:8], words[8:]
-        assert settings[:2] == ["NCCL_SOCKET_IFNAME=ib 0", "OMP_NUM_THREADS=5"]
-        assert settings[2] == f"PYTHONPATH={Path(__file__).parents[2]}"
+        settings, run = words[5:9], words[9:]
+        assert settings[:3] == ["NCCL_SOCKET_IFNAME=ib 0", "OMP_NUM_THREADS=5", "PYTHONUNBUFFERED="]
+        assert settings[3] == f"PYTHONPATH={Path(__file__).parents[2]}"
         assert run[3:8] == [*first[3:5], port, f"--node_rank={rank}", f"--nproc_per_node={slots}"]
         assert run[-1] == "/shared/job.json"
         assert "secret" not in command[3]
@@ -101,6 +101,16 @@ def test_when_one_agent_fails_the_others_are_ended(monkeypatch: pytest.MonkeyPat
         assert training.wait() != 0
     assert "failing" in said
     assert {agent.returncode for agent in training.agents} == {-15, 3}
+
+
+def test_the_lines_of_processes_that_speak_at_once_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    speaks = "import sys; [print(sys.argv[1] * 50, flush=True) for _ in range(5000)]"
+    monkeypatch.setattr(
+        "tasks.training_launch.agent_commands", lambda *_: [[sys.executable, "-c", speaks, word] for word in "ab"]
+    )
+    with launched(TrainingExecution(), JOB) as training:
+        assert {line.rstrip() for line in training.lines} == {"a" * 50, "b" * 50}
 
 
 def test_nothing_is_left_when_the_launcher_fails(monkeypatch: pytest.MonkeyPatch) -> None:
