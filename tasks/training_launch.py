@@ -97,7 +97,7 @@ def agent_environment(execution: TrainingExecution) -> dict[str, str]:
     known = os.environ.get("PYTHONPATH")
     return {
         "OMP_NUM_THREADS": str(execution.threads),
-        "PYTHONUNBUFFERED": "",  # they write to one pipe; unbuffered, a line goes out in pieces that others come between
+        "PYTHONUNBUFFERED": "",  # they write to one pipe, where an unbuffered line goes out in pieces
         "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [known])]),
     }
 
