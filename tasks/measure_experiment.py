@@ -43,7 +43,7 @@ def measure_experiment(
     return Work(params={"experiment": experiment, "seed": seed, "fine_tuning": steps}, inputs=inputs, body=body)
 
 
-@stage("publish_experiment", version=1)
+@stage("publish_experiment", version=2)
 def publish_experiment(
     _run: RunContext,
     reference: str,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TagsContext
 from prefect.exceptions import TerminationSignal
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
@@ -27,7 +27,8 @@ def executing_on(execution: ExecutionConfig) -> Iterator[None]:
     """Give the tasks of the running flow to the configured runner until the block ends.
 
     The configuration is known only once the flow runs, in a deployment too; so its runner is replaced here and not
-    where the flow is declared. Raises `DependencyError` where the runner's package is not installed.
+    where the flow is declared. Tasks do not inherit the tags of their run: Prefect asks the server for a slot of every
+    tag, which only the limits of stages need. Raises `DependencyError` where the runner's package is not installed.
     """
     context = FlowRunContext.get()
     if context is None:
@@ -36,6 +37,7 @@ def executing_on(execution: ExecutionConfig) -> Iterator[None]:
     with (
         _RUNNERS[execution.runner](execution) as runner,
         context.model_copy(update={"task_runner": runner}),
+        TagsContext(current_tags=set()),
         _ending_when_told(),
     ):
         yield

@@ -9,7 +9,7 @@ from tasks.stage import RunContext, Work, stage
 from tasks.training_job import TrainingData, training_work
 
 
-@stage("train_specialist", version=3, limit="gpu")
+@stage("train_specialist", version=4, limit="gpu")
 def train_specialist(
     run: RunContext,
     config: TrainingConfig,

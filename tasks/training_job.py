@@ -164,9 +164,11 @@ def run_training(
 
 
 def _hear(line: str, told: _Told, log: IO[str], job: Job) -> None:
+    if not line.strip():
+        return
     try:
         event = json.loads(line)[EVENT] if line.startswith(f'{{"{EVENT}"') else None
-    except ValueError:  # two processes wrote into one line
+    except ValueError:  # another process wrote into its line
         event = None
     if event is None:
         told.log.append(line.rstrip())

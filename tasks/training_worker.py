@@ -115,7 +115,7 @@ class _Teller:
 
 
 def _tell(event: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps({EVENT: event}) + "\n")
+    sys.stdout.write(f"\n{json.dumps({EVENT: event})}\n")  # a library may have left its line unfinished
     sys.stdout.flush()
 
 

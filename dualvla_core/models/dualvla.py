@@ -72,6 +72,7 @@ class DualVLA(nn.Module):
         self.embodiment = embodiment
         self.cameras = tuple(cameras)
         self.policy_type: PolicyType = policy_type
+        self._recomputes = False
         self.prompts = Prompts(tokenizer, config)
         self.action_normaliser = Normaliser(entry, "action")
         self.state_normaliser = Normaliser(entry, "state") if config.use_state else None
@@ -100,6 +101,8 @@ class DualVLA(nn.Module):
             input_ids: ``[B, L]``.
             attention_mask: ``[B, L]``, 0 at padding on the right.
         """
+        if self.config.blind and not self._recomputes:  # which keeps no keys and values
+            return self._encode_black(images, input_ids)
         output = self.backbone.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -114,6 +117,7 @@ class DualVLA(nn.Module):
 
         Values and gradients stay the same; dropout is drawn alike both times.
         """
+        self._recomputes = True
         self.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     @property
@@ -289,12 +293,23 @@ class DualVLA(nn.Module):
             raise ObservationError("No robot state was given, but the policy was trained with one; pass it to act.")
         return self.state_normaliser.normalise(state).to(self.device)
 
+    def _encode_black(self, images: Tensor, input_ids: Tensor) -> Tensor:
+        """What `encode` returns, but for padding: up to the text a blind policy's samples are one, and read once."""
+        shared = int((input_ids[0] == self.prompts.image).nonzero().max()) + 1
+        opening = input_ids[:1, :shared]
+        seen = self.backbone.model(input_ids=opening, **self._vision(images[:1], opening), use_cache=True)
+        seen.past_key_values.batch_repeat_interleave(len(input_ids))
+        # no mask: what pads stands on the right, where nothing looks at it
+        text = self.backbone.model(input_ids=input_ids[:, shared:], past_key_values=seen.past_key_values)
+        black = seen.last_hidden_state.expand(len(input_ids), -1, -1)
+        return torch.cat([black, text.last_hidden_state], 1)
+
     def _vision(self, images: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
-        """Images ``[B, C, 3, H, W]`` in [0, 1] as the backbone takes them; a blind policy sees one black one."""
-        seen = torch.zeros_like(images[:1, :1]) if self.config.blind else images
+        """Images ``[B, C, 3, H, W]`` in [0, 1] as the backbone takes them; a blind policy sees black ones."""
+        seen = torch.zeros_like(images) if self.config.blind else images
         mean = torch.tensor(self.config.image_mean, device=images.device).view(3, 1, 1)
         std = torch.tensor(self.config.image_std, device=images.device).view(3, 1, 1)
         weight_type: torch.dtype = self.backbone.dtype
-        pixels = ((seen - mean) / std).to(weight_type).expand_as(images)
+        pixels = ((seen - mean) / std).to(weight_type)
         family = FAMILIES[self.config.backbone.family]
         return family.inputs(self.backbone.config, pixels, input_ids == self.prompts.image)

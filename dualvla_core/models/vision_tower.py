@@ -51,18 +51,12 @@ class ConvTower(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Convolutions keep torch's own initialisation: transformers' default for language models is far too small."""
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutput:
-        """Image tokens ``[B, N, D]``, row by row; also as the only hidden state, where LLaVA looks for them.
-
-        One image repeated by `torch.Tensor.expand`, as a blind policy sees it, is encoded once.
-        """
-        batch, (height, width) = len(pixel_values), pixel_values.shape[-2:]
-        if pixel_values.stride(0) == 0:
-            pixel_values = pixel_values[:1]
+        """Image tokens ``[B, N, D]``, row by row; also as the only hidden state, where LLaVA looks for them."""
+        height, width = pixel_values.shape[-2:]
         rows = torch.linspace(-1, 1, height, dtype=pixel_values.dtype, device=pixel_values.device)
         columns = torch.linspace(-1, 1, width, dtype=pixel_values.dtype, device=pixel_values.device)
         grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(pixel_values), -1, -1, -1)
         tokens = self.layers(torch.cat([pixel_values, grid], 1)).flatten(2).transpose(1, 2)
-        tokens = tokens.expand(batch, -1, -1)
         return BaseModelOutput(last_hidden_state=tokens, hidden_states=(tokens,))
 
 

@@ -130,8 +130,7 @@ def execute_pipeline(
     if dry_run:
         plan(command.load(), config, run_context(settings, force))
         return
-    with prefect_server(settings) as server:
-        # only now: Prefect reads its server's address when it is imported, and would start a second one without it
+    with prefect_server(settings, command.load) as server:
         pipeline, run = command.load(), run_context(settings, force)
         typer.echo(f"Watch this run at {server.ui_url} (afterwards: dualvla ui).")
         if resumes is not None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,8 +85,13 @@ def _running_here(record: Path) -> PrefectServer | None:
     return PrefectServer(api_url=found["api_url"], ui_url=found["ui_url"]) if alive else None
 
 
-def start_server(settings: Settings) -> tuple[subprocess.Popen[bytes], PrefectServer]:
-    """Start the embedded server (SQLite under our home); return once it answers, else raise `DependencyError`."""
+def start_server(
+    settings: Settings, meanwhile: Callable[[], object] | None = None
+) -> tuple[subprocess.Popen[bytes], PrefectServer]:
+    """Start the embedded server (SQLite under our home); return once it answers, else raise `DependencyError`.
+
+    That takes seconds, in which ``meanwhile`` is called; it finds the server's address in the environment.
+    """
     home = settings.root / "prefect"
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port(settings.server_port)
@@ -107,6 +112,9 @@ def start_server(settings: Settings) -> tuple[subprocess.Popen[bytes], PrefectSe
     _started.append(process)
     atexit.register(_stop, process)
     deadline = time.monotonic() + START_TIMEOUT_S
+    if meanwhile is not None:
+        os.environ["PREFECT_API_URL"] = server.api_url
+        meanwhile()
     while not _is_healthy(server.api_url):
         if process.poll() is not None or time.monotonic() > deadline:
             _stop(process)
@@ -156,17 +164,24 @@ def require_server(settings: Settings) -> PrefectServer:
 
 
 @contextmanager
-def prefect_server(settings: Settings) -> Iterator[PrefectServer]:
-    """The server for the duration of a block; an embedded one that was started for it is stopped again."""
+def prefect_server(settings: Settings, imports: Callable[[], object] = lambda: None) -> Iterator[PrefectServer]:
+    """The server for the duration of a block; an embedded one that was started for it is stopped again.
+
+    ``imports`` imports what the block needs of Prefect, with the server's address set (Prefect reads it then, and would
+    start a second server without it) and, where it can, while the server starts.
+    """
     configure_prefect(settings)
     if settings.prefect_api_url:
+        imports()
         yield PrefectServer(api_url=settings.prefect_api_url, ui_url=settings.prefect_api_url.removesuffix("/api"))
         return
     found = _running_here(settings.root / "prefect" / "server.json")
     process = None
     if found is None:
-        process, found = start_server(settings)
-    os.environ["PREFECT_API_URL"] = found.api_url
+        process, found = start_server(settings, imports)
+    else:
+        os.environ["PREFECT_API_URL"] = found.api_url
+        imports()
     try:
         yield found
     finally:

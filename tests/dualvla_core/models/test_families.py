@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,14 +167,33 @@ def test_layers_computed_twice_have_the_same_gradients(
     collate = RobotCollator(policy.tokenizer, policy.config, policy.statistics, embodiment="robot", cameras=CAMERAS)
     batch = collate([frame(), frame(instruction="Reach.", reasoning=())], torch.Generator())
 
-    def gradients() -> dict[str, torch.Tensor]:
-        policy.zero_grad(set_to_none=True)
-        hidden = policy.encode(batch.images, batch.input_ids, batch.attention_mask)
-        hidden.square().mean().backward()  # type: ignore[no-untyped-call]
-        return {each: weight.grad for each, weight in policy.named_parameters() if weight.grad is not None}
-
-    expected = gradients()
+    expected = gradients(policy, batch)
     policy.checkpoint_gradients()
-    found = gradients()
+    found = gradients(policy, batch)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[each], expected[each]) for each in expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_blind_policy_reads_its_black_images_once_and_learns_the_same(
+    name: str, statistics: dict[str, Any], frame: Callable[..., RobotFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = make_policy(family_config(name), statistics).train()
+    collate = RobotCollator(policy.tokenizer, policy.config, policy.statistics, embodiment="robot", cameras=CAMERAS)
+    batch = collate([frame(), frame(instruction="Reach.", reasoning=())], torch.Generator())
+    batch = dataclasses.replace(batch, images=torch.zeros_like(batch.images))
+    hidden, expected = encode(policy, batch), gradients(policy, batch)
+    monkeypatch.setattr(policy, "config", policy.config.model_copy(update={"blind": True}))
+    torch.testing.assert_close(encode(policy, batch)[batch.attention_mask == 1], hidden[batch.attention_mask == 1])
+    found = gradients(policy, batch)
+    assert found.keys() == expected.keys()
+    for each in expected:
+        torch.testing.assert_close(found[each], expected[each])
+
+
+def gradients(policy: DualVLA, batch: RobotBatch) -> dict[str, torch.Tensor]:
+    """Of the mean square of the hidden states that are not padding."""
+    policy.zero_grad(set_to_none=True)
+    hidden = policy.encode(batch.images, batch.input_ids, batch.attention_mask)
+    hidden[batch.attention_mask == 1].square().mean().backward()  # type: ignore[no-untyped-call]
+    return {each: weight.grad for each, weight in policy.named_parameters() if weight.grad is not None}

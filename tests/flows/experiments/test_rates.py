@@ -11,6 +11,7 @@ import pytest
 from dualvla_core.evaluation.tables import LATENCIES, LATENCIES_FILE
 from flows.experiments.rates import decision_rates, told
 from infra.artifact_store import ArtifactStore
+from infra.object_store import MissingObjectError
 
 
 class Shelf:
@@ -24,6 +25,8 @@ class Shelf:
 
     def timings(self, manifest: SimpleNamespace, name: str) -> bytes:
         assert name == LATENCIES_FILE
+        if manifest.ref not in self.took:
+            raise MissingObjectError(name)
         rows = [{"rollout": 0, "step": step, "latency_s": took} for step, took in enumerate(self.took[manifest.ref])]
         file = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, LATENCIES), file)
@@ -34,9 +37,9 @@ def test_rates_of_every_variant_and_seed() -> None:
     inputs = {
         "report": {"seeds": ("seed 0", "seed 1")},
         "seed 0": {"dual.checkpoint": ("policy",), "dual.rollouts": ("a",), "none.rollouts": ("b",)},
-        "seed 1": {"dual.rollouts": ("c",), "dual.unseen": ("b",)},
+        "seed 1": {"dual.rollouts": ("c",), "dual.unseen": ("b",), "none.rollouts": ("lost",)},
     }
     shelf = Shelf(inputs, {"a": [0.05, 0.15], "b": [0.5], "c": [0.25]})
     rates = decision_rates(cast("ArtifactStore", shelf), cast("Any", "report"))
-    assert rates == {"dual": pytest.approx([10, 4]), "none": pytest.approx([2])}
-    assert told(rates).splitlines()[1:] == ["  dual: 10.0, 4.0", "  none: 2.0"]
+    assert rates == {"dual": pytest.approx([10, 4]), "none": [pytest.approx(2), None]}
+    assert told(rates).splitlines()[1:] == ["  dual: 10.0, 4.0", "  none: 2.0, not kept"]
