@@ -24,6 +24,8 @@ from dualvla_core.training.config import TrainingExecution
 _ROOT = Path(__file__).parent.parent
 _GRACE_S = 20.0
 _WATCH_S = 0.5
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+"""Settings of glibc (the highest it takes) by which a step's memory serves the next one, instead of being mapped anew."""
 _FORWARDED = ("NCCL_", "GLOO_", "UCX_")  # settings of the network, which other machines need as well
 
 
@@ -96,6 +98,7 @@ def agent_environment(execution: TrainingExecution) -> dict[str, str]:
     """What the processes' environment says besides that of their machine."""
     known = os.environ.get("PYTHONPATH")
     return {
+        **{name: os.environ.get(name, ours) for name, ours in _KEEP_MEMORY.items()},
         "OMP_NUM_THREADS": str(execution.threads),
         "PYTHONUNBUFFERED": "",  # they write to one pipe, where an unbuffered line goes out in pieces
         "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [known])]),
