@@ -113,8 +113,8 @@ class ExecutionConfig(Params):
     rollout_batch: int = Field(
         default=1,
         ge=1,
-        description="Most of those simulators that one pass of the policy decides for; beyond 1 the policy is in memory "
-        "once for all of them, and decisions equal those made one by one up to rounding",
+        description="Most of them that one pass of the policy decides for; beyond 1 the policy is in memory once for "
+        "all of them, and decisions equal those made one by one up to rounding",
     )
 
 
