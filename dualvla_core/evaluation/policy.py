@@ -65,9 +65,8 @@ def act_together(
     policies: Sequence[Policy], observations: Sequence[PolicyObservation], instructions: Sequence[str]
 ) -> list[Decision]:
     """The decisions of several episodes: in one pass where their policies can, otherwise one after another."""
-    first = policies[0]
-    if isinstance(first, BatchPolicy):
-        return first.act_together(policies, observations, instructions)
+    if len(policies) > 1 and isinstance(policies[0], BatchPolicy):
+        return policies[0].act_together(policies, observations, instructions)
     asked = zip(policies, observations, instructions, strict=True)
     return [policy.act(observation, instruction) for policy, observation, instruction in asked]
 
