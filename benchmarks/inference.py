@@ -20,9 +20,10 @@ import torch
 
 from dualvla_core.evaluation.policy import PolicyObservation
 from dualvla_core.models.batches import image_tensor
-from dualvla_core.models.drafting import reason_from_draft
+from dualvla_core.models.drafting import reason_from_drafts
 from dualvla_core.models.dualvla import DualVLA
-from dualvla_core.models.inference import InferenceConfig, InferencePolicy
+from dualvla_core.models.inference import InferenceConfig
+from dualvla_core.models.policy import ModelPolicy
 from dualvla_core.shards.dataset import RobotFrame, ShardDataset
 
 
@@ -33,7 +34,7 @@ def episodes_of(shard: Path, model: DualVLA, count: int, execute: int) -> list[l
 
 
 def measure(model: DualVLA, config: InferenceConfig, episodes: list[list[RobotFrame]]) -> str:
-    policy = InferencePolicy(model, config)
+    policy = ModelPolicy(model, config)
     seconds, tokens, spoken = [], [], 0
     for number, frames in enumerate(episodes):
         policy.reset(number)
@@ -60,7 +61,7 @@ def drafting(model: DualVLA, episodes: list[list[RobotFrame]]) -> str:
             start = time.process_time()
             (plain,) = model.reason(images, [frame.instruction])
             between = time.process_time()
-            draft = reason_from_draft(model, images, frame.instruction, draft)
+            (draft,) = reason_from_drafts(model, images, [frame.instruction], [draft])
             seconds = [seconds[0] + between - start, seconds[1] + time.process_time() - between]
             agreed, decisions = agreed + (plain == draft), decisions + 1
     plain_s, drafted_s = (each / decisions for each in seconds)

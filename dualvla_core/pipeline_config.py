@@ -110,6 +110,12 @@ class ExecutionConfig(Params):
     training: TrainingExecution = Field(default=TrainingExecution(), description="Processes and devices of a training")
     answer_batch: int = Field(default=16, ge=1, description="Visual questions a policy is asked at once")
     rollout_processes: int = Field(default=2, ge=1, description="Simulators that play one policy at once")
+    rollout_batch: int = Field(
+        default=1,
+        ge=1,
+        description="Most of them that one pass of the policy decides for; beyond 1 the policy is in memory once for "
+        "all of them, and decisions equal those made one by one up to rounding",
+    )
 
 
 class PipelineConfig(Params):

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from prefect import flow
-from pydantic import Field
 
-from dualvla_core.evaluation.config import RolloutConfig
+from dualvla_core.evaluation.config import ProtocolConfig
 from dualvla_core.evaluation.policy import PolicyType
-from dualvla_core.params import Params
-from flows.demonstrations import first
+from dualvla_core.pipeline_config import PipelineConfig
+from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.run_rollouts import run_rollouts
 from tasks.stage import Missing, RunContext, collected
 
 
-class Trials(Params):
-    """What is played, one after another."""
+@flow(name="play", flow_run_name="play {config.name}", persist_result=False)
+def play(
+    config: PipelineConfig, run: RunContext, policy: ArtifactRef, kind: PolicyType, protocol: ProtocolConfig
+) -> tuple[ArtifactRef, ...] | Missing:
+    """The rollouts of a policy, an artifact for each of the trials.
 
-    trials: tuple[RolloutConfig, ...] = Field(min_length=1, description="Each becomes an artifact of its own")
-
-
-@flow(name="play", persist_result=False)
-def play(config: Trials, policy: ArtifactRef, kind: PolicyType, processes: int, run: RunContext) -> list[ArtifactRef]:
-    """The rollouts of a policy, trials after trials: they share the machine's simulators."""
-    rollouts = []
-    for trials in config.trials:
-        label = f"{policy.stage} · {', '.join(trials.tasks)}"
-        played = first(collected([run_rollouts.submit(label, run, trials, policy, kind, processes)]))
-        assert not isinstance(played, Missing), "only dry runs miss"
-        rollouts.append(played)
-    return rollouts
+    Args:
+        config: Its name and how it executes count here, nothing else.
+        run: Where this run keeps things.
+        policy: A checkpoint.
+        kind: What it was trained to be.
+        protocol: What is played, one after another: they share the machine's simulators.
+    """
+    with recorded("play", config, run) as context:
+        played = [
+            collected([run_rollouts.submit(", ".join(trials.tasks), context, trials, policy, kind, config.execution)])
+            for trials in protocol.trials
+        ]
+        missing = next((each for each in played if isinstance(each, Missing)), None)
+        return missing or tuple(ref for each in played if not isinstance(each, Missing) for ref in each)

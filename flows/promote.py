@@ -72,9 +72,8 @@ def _last_training(store: ArtifactStore, name: str) -> RunRecord:
 
 def _refuse_regression(run: RunContext, config: PipelineConfig, candidate: ArtifactRef, current: ArtifactRef) -> None:
     """Play both under the candidate's protocol (what was played before is found) and compare."""
-    kind, processes = "dualvla", config.execution.rollout_processes
     rollouts: list[Output] = [
-        run_rollouts.submit(label, run, config.evaluation.rollouts, policy, kind, processes)
+        run_rollouts.submit(label, run, config.evaluation.rollouts, policy, "dualvla", config.execution)
         for label, policy in (("candidate", candidate), ("current model", current))
     ]
     verdict = first(collected([compare_policies.submit(config.name, run, *rollouts)]))

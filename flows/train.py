@@ -148,8 +148,7 @@ def evaluate_policy(
     if kind != "specialist":
         measures |= run_benchmarks(run, config, name, policy, raw.multimodal)
     if config.dataset.path is None:
-        processes = config.execution.rollout_processes
-        rollouts = run_rollouts.submit(name, run, wanted.rollouts, policy, kind, processes)
+        rollouts = run_rollouts.submit(name, run, wanted.rollouts, policy, kind, config.execution)
         measures |= {"rollouts": rollouts, "score": score_trajectories.submit(name, run, wanted.score, rollouts, kind)}
     return measures
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dualvla_core.evaluation.config import RolloutConfig
 from dualvla_core.evaluation.policy import PolicyType
 from dualvla_core.params import Summary
+from dualvla_core.pipeline_config import ExecutionConfig
 from infra.manifest import ArtifactRef
 from infra.object_store import ObjectStore
 from tasks.stage import Job, RunContext, Work, open_artifacts, stage
@@ -40,7 +41,7 @@ def _objects(store: ObjectStore, key: str) -> list[str]:
 
 @stage("run_rollouts", version=4, limit="gpu")
 def run_rollouts(
-    run: RunContext, config: RolloutConfig, policy: ArtifactRef, policy_type: PolicyType, processes: int
+    run: RunContext, config: RolloutConfig, policy: ArtifactRef, policy_type: PolicyType, execution: ExecutionConfig
 ) -> Work:
     """Every planned episode, step by step, with its success; complete, or an error that names what is missing."""
     from dualvla_core.simulation.suites import SUITES  # noqa: PLC0415 - the simulator is an extra
@@ -58,7 +59,8 @@ def run_rollouts(
         )
         work = job.store.cache / "rollouts" / job.key
         work.mkdir(parents=True, exist_ok=True)
-        crew = Crew(players=processes, servers=1 if torch.cuda.is_available() else processes)
+        players, batch = execution.rollout_processes, execution.rollout_batch
+        crew = Crew(players=players, servers=1 if batch > 1 or torch.cuda.is_available() else players, batch=batch)
         kept = UnfinishedRollouts(job.store.objects, job.key)
         summary = play(config, spec, job.output, job.timings, work=work, crew=crew, progress=job.progress, kept=kept)
         shutil.rmtree(work)

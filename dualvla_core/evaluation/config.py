@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
@@ -62,6 +63,20 @@ class RolloutConfig(TrialConfig):
         default=12, ge=2, le=16, description="Most images kept per episode, evenly spread, first and last included"
     )
     jpeg_quality: int = Field(default=90, ge=1, le=100, description="JPEG quality of the images kept")
+
+
+class ProtocolConfig(Params):
+    """Trials of different lengths that belong together, such as the columns of a table."""
+
+    trials: tuple[RolloutConfig, ...] = Field(min_length=1, description="Each becomes an artifact of its own")
+
+    def of_tasks(self, tasks: Collection[str]) -> ProtocolConfig:
+        """The same with some of the tasks only."""
+        narrowed = [
+            each.model_copy(update={"tasks": tuple(task for task in each.tasks if task in tasks)})
+            for each in self.trials
+        ]
+        return ProtocolConfig(trials=tuple(each for each in narrowed if each.tasks))
 
 
 class OpenLoopConfig(Params):

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.evaluation.config import OpenLoopConfig
-from dualvla_core.evaluation.policy import ChunkedPolicy, Policy
+from dualvla_core.evaluation.policy import Policy, committed
 from dualvla_core.evaluation.tables import OPEN_LOOP, OPEN_LOOP_FILE
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
@@ -78,14 +78,13 @@ def evaluate_open_loop(
         )
     scales = _action_scales(statistics / STATISTICS_FILE)
     dataset = ShardDataset(shards, action_chunk=params.chunk)
-    committed = ChunkedPolicy(policy, params.chunk)
     rows: list[dict[str, Any]] = []
     decisions = 0
     for done, episode in enumerate(wanted, start=1):
         if episode.embodiment not in scales:
             raise ArtifactError(f"{STATISTICS_FILE} has no action statistics of {episode.embodiment!r}; compute them.")
         frames = range(episode.start, episode.start + episode.length, params.stride)
-        differences = _differences(dataset, frames, committed, zlib.crc32(episode.name.encode()))
+        differences = _differences(dataset, frames, policy, params.chunk, zlib.crc32(episode.name.encode()))
         decisions += len(frames)
         errors, scale = differences.mean(axis=0), scales[episode.embodiment]
         rows += [
@@ -116,7 +115,7 @@ def _index(shards: Sequence[Path]) -> list[_Episode]:
 
 
 def _differences(
-    dataset: ShardDataset, frames: Sequence[int], policy: ChunkedPolicy, seed: int
+    dataset: ShardDataset, frames: Sequence[int], policy: Policy, chunk: int, seed: int
 ) -> npt.NDArray[np.float64]:
     """Absolute differences ``[N, A]`` of every action compared in one episode."""
     policy.reset(seed)
@@ -125,13 +124,14 @@ def _differences(
         frame = dataset[index]
         if frame.actions is None:
             raise ArtifactError(f"Episode {frame.episode} has no actions; evaluate demonstrations that have them.")
-        decision = policy.act({"images": frame.images, "state": frame.state}, frame.instruction)
-        if decision.actions.shape != frame.actions.shape:
+        decided = policy.act({"images": frame.images, "state": frame.state}, frame.instruction)
+        actions = committed(decided, chunk).actions
+        if actions.shape != frame.actions.shape:
             raise ArtifactError(
-                f"The policy's actions have {decision.actions.shape[1]} dimensions, episode {frame.episode} has "
+                f"The policy's actions have {actions.shape[1]} dimensions, episode {frame.episode} has "
                 f"{frame.actions.shape[1]}; evaluate it on the embodiment it was trained for."
             )
-        found.append(np.abs(decision.actions.astype(np.float64) - frame.actions)[~frame.is_padding])
+        found.append(np.abs(actions.astype(np.float64) - frame.actions)[~frame.is_padding])
     return np.concatenate(found)
 
 

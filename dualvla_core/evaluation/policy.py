@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypedDict
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,27 @@ class Policy(Protocol):
         """The decision for the present moment."""
 
 
+@runtime_checkable
+class BatchPolicy(Policy, Protocol):
+    """A `Policy` that decides for several episodes in one pass; each has a policy of its own, made alike."""
+
+    @staticmethod
+    def act_together(
+        policies: Sequence[Any], observations: Sequence[PolicyObservation], instructions: Sequence[str]
+    ) -> list[Decision]:
+        """What `Policy.act` of each decides, up to rounding: sums may be formed in another order."""
+
+
+def act_together(
+    policies: Sequence[Policy], observations: Sequence[PolicyObservation], instructions: Sequence[str]
+) -> list[Decision]:
+    """The decisions of several episodes: in one pass where their policies can, otherwise one after another."""
+    if len(policies) > 1 and isinstance(policies[0], BatchPolicy):
+        return policies[0].act_together(policies, observations, instructions)
+    asked = zip(policies, observations, instructions, strict=True)
+    return [policy.act(observation, instruction) for policy, observation, instruction in asked]
+
+
 class Answerer(Protocol):
     """Answers visual questions, without sampling."""
 
@@ -62,26 +83,14 @@ class Answerer(Protocol):
         """
 
 
-class ChunkedPolicy:
-    """A `Policy` that commits to the first ``execute`` actions of each decision of another."""
-
-    def __init__(self, policy: Policy, execute: int) -> None:
-        self._policy = policy
-        self._execute = execute
-
-    def reset(self, seed: int) -> None:
-        """See `Policy.reset`."""
-        self._policy.reset(seed)
-
-    def act(self, observation: PolicyObservation, instruction: str) -> Decision:
-        """See `Policy.act`. Raises `PolicyError` for actions that are too few or not finite."""
-        decision = self._policy.act(observation, instruction)
-        actions = np.asarray(decision.actions, np.float32)
-        if actions.ndim != 2 or len(actions) < self._execute:
-            raise PolicyError(
-                f"The policy returned actions of shape {list(actions.shape)}, expected {self._execute} rows or "
-                "more, one action each; execute fewer actions per decision or predict longer chunks."
-            )
-        if not np.isfinite(actions).all():
-            raise PolicyError("The policy returned actions that are not finite; look at its training losses.")
-        return Decision(actions[: self._execute], decision.reasoning)
+def committed(decision: Decision, execute: int) -> Decision:
+    """A decision with its first ``execute`` actions alone. Raises `PolicyError` for too few, or not finite ones."""
+    actions = np.asarray(decision.actions, np.float32)
+    if actions.ndim != 2 or len(actions) < execute:
+        raise PolicyError(
+            f"The policy returned actions of shape {list(actions.shape)}, expected {execute} rows or "
+            "more, one action each; execute fewer actions per decision or predict longer chunks."
+        )
+    if not np.isfinite(actions).all():
+        raise PolicyError("The policy returned actions that are not finite; look at its training losses.")
+    return Decision(actions[:execute], decision.reasoning)

@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dualvla_core.evaluation.policy import REASONING_POLICIES, Decision, PolicyObservation
+from dualvla_core.evaluation.policy import REASONING_POLICIES, Decision, PolicyError, PolicyObservation
 from dualvla_core.models.batches import image_tensor
+from dualvla_core.models.drafting import reason_from_drafts
 from dualvla_core.models.dualvla import DualVLA
-from dualvla_core.models.policy import camera_image
 from dualvla_core.params import Params
 
 
@@ -35,6 +35,10 @@ class InferenceConfig(Params):
     )
     reason_every: int = Field(
         1, ge=1, description="Decisions from one reasoning to the next; the text is kept between."
+    )
+    drafted: bool = Field(
+        False,
+        description="Check the last text in one pass and generate only from where it changes, instead of all of it.",
     )
     execute: int = Field(1, ge=1, description="Actions carried out between two decisions (control steps).")
     ensemble: float | None = Field(
@@ -54,7 +58,7 @@ class TimedDecision(Decision):
     act_s: float = 0.0
     """Time spent on actions, s; of the whole batch."""
     reasoning_tokens: int = 0
-    """Tokens of text generated for this decision; 0 where the text is a kept one or there is none."""
+    """Tokens of the text made for this decision; 0 where the text is a kept one or there is none."""
 
 
 class ChunkEnsemble:
@@ -99,9 +103,11 @@ class Session:
         return self.config.reasoning != "never" and self.decisions % self.config.reason_every == 0
 
     @property
-    def must_speak(self) -> bool:
-        """Whether the next reasoning may not be silence."""
-        return self.config.reasoning == "always" or self.decisions == 0
+    def mode(self) -> Literal["forced", "drafted", "free"]:
+        """How the next reasoning comes about: it may not be silence, it begins with the last one, or neither."""
+        if self.config.reasoning == "always" or self.decisions == 0:
+            return "forced"
+        return "drafted" if self.config.drafted else "free"
 
 
 @dataclass(frozen=True)
@@ -145,28 +151,27 @@ def _reason(model: DualVLA, requests: Sequence[Request], images: torch.Tensor) -
     counts = [0] * len(requests)
     if model.policy_type not in REASONING_POLICIES:
         return counts
-    for must in (False, True):
-        rows = [index for index, each in enumerate(requests) if each.session.due and each.session.must_speak == must]
+    for mode in ("drafted", "free", "forced"):
+        rows = [index for index, each in enumerate(requests) if each.session.due and each.session.mode == mode]
         if rows:
-            said = model.reason(images[rows], [requests[row].instruction for row in rows], must_speak=must)
+            seen, instruction = images[rows], [requests[row].instruction for row in rows]
+            if mode == "drafted":
+                said = reason_from_drafts(model, seen, instruction, [requests[row].session.said for row in rows])
+            else:
+                said = model.reason(seen, instruction, must_speak=mode == "forced")
             for row, text in zip(rows, said, strict=True):
                 requests[row].session.said = text
                 counts[row] = len(model.tokenizer.encode(text, add_special_tokens=False))
     return counts
 
 
-class InferencePolicy:
-    """One robot's `Policy` over `decide_together`."""
+def camera_image(observation: PolicyObservation, camera: str) -> NDArray[np.uint8]:
+    """The image ``[H, W, 3]`` of a camera, by its name in the dataset or the last part of it.
 
-    def __init__(self, model: DualVLA, config: InferenceConfig) -> None:
-        self.model = model.eval()
-        self._session = Session(config)
-
-    def reset(self, seed: int) -> None:
-        """See `Policy.reset`."""
-        self._session.reset(seed)
-
-    def act(self, observation: PolicyObservation, instruction: str) -> TimedDecision:
-        """See `Policy.act`."""
-        (decision,) = decide_together(self.model, [Request(self._session, observation, instruction)])
-        return decision
+    Raises `PolicyError` when there is none.
+    """
+    images = observation["images"]
+    for name in (camera, camera.rpartition(".")[2]):
+        if name in images:
+            return images[name]
+    raise PolicyError(f"The policy was trained with the camera {camera!r}, the observation has {sorted(images)}.")

@@ -23,6 +23,7 @@ CONTROL_HZ = 80
 _CAMERAS = {THIRD_PERSON: "corner2", WRIST: "gripperPOV"}
 _CORNER_POSITION = (0.75, 0.075, 0.7)  # m; where it stands by default the workspace fills a third of the image
 _GRIPPER_CLOSED, _GRIPPER_OPEN = 0.029, 0.1  # m between the finger bodies when the pads touch / at the stops
+_AFTER, _BEFORE = [1, 2, 0], [2, 0, 1]  # of x, y and z, in turn
 _POINTING_DOWN = np.array([0.0, -1.0, 0.0, 1.0]) / math.sqrt(2)  # conjugate (x y z w) of the hand's commanded attitude
 
 
@@ -124,7 +125,7 @@ class MetaWorldEnvironment:
         w, x, y, z = hand.xquat
         rpy = quaternion_to_rpy(_hamilton(np.array([x, y, z, w]), _POINTING_DOWN)[None])[0]
         width = np.linalg.norm(data.body("rightclaw").xpos - data.body("leftclaw").xpos)
-        gripper = np.clip((width - _GRIPPER_CLOSED) / (_GRIPPER_OPEN - _GRIPPER_CLOSED), 0, 1)
+        gripper = min(max((width - _GRIPPER_CLOSED) / (_GRIPPER_OPEN - _GRIPPER_CLOSED), 0.0), 1.0)
         return np.concatenate([hand.xpos, rpy, [gripper]]).astype(np.float32)
 
     @property
@@ -219,5 +220,5 @@ def _missing(error: Exception) -> str:
 
 def _hamilton(a: Vector, b: Vector) -> Vector:
     """Product of two quaternions x y z w: the rotation ``b`` followed by ``a``."""
-    vector = a[3] * b[:3] + b[3] * a[:3] + np.cross(a[:3], b[:3])
-    return np.append(vector, a[3] * b[3] - a[:3] @ b[:3])
+    cross = a[_AFTER] * b[_BEFORE] - a[_BEFORE] * b[_AFTER]  # np.cross is three times as slow, at every control step
+    return np.append(a[3] * b[:3] + b[3] * a[:3] + cross, a[3] * b[3] - a[:3] @ b[:3])

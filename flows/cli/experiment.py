@@ -8,7 +8,7 @@ import typer
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.experiments.config import ExperimentName
-from flows.cli.configuration import Overrides, configure, preset_names
+from flows.cli.configuration import Overrides, configure, shipped
 from flows.cli.run import Command, DryRun, execute_pipeline, require_training
 from infra.settings import Settings
 
@@ -43,7 +43,7 @@ def experiment(
         raise ConfigError(f"There is no experiment {name!r}; expected one of {', '.join(NAMES)}.")
     scale = f"experiment-{preset}"
     options: dict[str, Any] = {} if seeds is None else {"experiment": {"seeds": seeds}}
-    config = configure(scale if scale in preset_names() else preset, overrides, options).config
+    config = configure(scale if scale in shipped("preset") else preset, overrides, options).config
     execute_pipeline(PIPELINES[f"experiment-{name}"], config, dry_run=dry_run)
 
 

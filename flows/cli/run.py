@@ -128,7 +128,7 @@ def execute_pipeline(
     configure_prefect(settings)
     command.require()
     if dry_run:
-        plan(command.load(), config, run_context(settings, force))
+        plan(command.load(), config, run_context(settings, force), *args)
         return
     with prefect_server(settings, command.load) as server:
         pipeline, run = command.load(), run_context(settings, force)
@@ -179,7 +179,7 @@ PIPELINES = {
 """The flows of the pipeline, by name."""
 
 
-def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
+def plan(pipeline: Any, config: PipelineConfig, run: RunContext, *args: Any) -> None:
     """Print what a run would do, without a server and without executing anything."""
     from flows.cli.console import plan_table  # noqa: PLC0415
     from tasks.stage import PlanLine, dry_run_plan  # noqa: PLC0415
@@ -187,7 +187,7 @@ def plan(pipeline: Any, config: PipelineConfig, run: RunContext) -> None:
     lines: list[PlanLine] = []
     token = dry_run_plan.set(lines)
     try:
-        pipeline.fn(config, run)
+        pipeline.fn(config, run, *args)
     finally:
         dry_run_plan.reset(token)
     print_wide(plan_table(lines))

@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.pipeline_config import PipelineConfig
-from flows.cli import events, experiment, export, judge
+from flows.cli import events, experiment, export, judge, play
 from flows.cli.run import PIPELINES, Command, execute_pipeline
 from flows.cli.store import settled_store
 from flows.cli.tables import print_wide
@@ -76,6 +76,7 @@ RESUMED = {
     **experiment.PIPELINES,
     **export.PIPELINES,
     **judge.PIPELINES,
+    **play.PIPELINES,
     "promote": Command("flows.promote", "promote", tell_promoted),
 }
 """Every flow that is recorded, by name."""

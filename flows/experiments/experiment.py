@@ -139,8 +139,8 @@ def _measures(bench: Bench, name: str, variant: Trained, unseen: tuple[TaskName,
     found |= evaluate_policy(run, config, name, kind, policy, bench.raw, bench.curated.statistics)
     if unseen:
         trials = config.evaluation.rollouts.model_copy(update={"tasks": unseen})
-        label, processes = f"{name} · unseen tasks", config.execution.rollout_processes
-        found["unseen"] = run_rollouts.submit(label, run, trials, policy, kind, processes)
+        label = f"{name} · unseen tasks"
+        found["unseen"] = run_rollouts.submit(label, run, trials, policy, kind, config.execution)
     return found
 
 

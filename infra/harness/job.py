@@ -36,7 +36,7 @@ class PolicySpec(Params):
 
 
 class Crew(Params):
-    """Who plays the episodes of a job; it changes no outcome."""
+    """Who plays the episodes of a job; it changes no outcome, but for rounding where decisions are batched."""
 
     players: int = Field(default=2, ge=1, description="Processes that play at once, each with a simulator.")
     servers: int = Field(
@@ -45,6 +45,7 @@ class Crew(Params):
         description="Processes that serve the policy to them, each with weights of its own: one for all players of a "
         "GPU; one per player on CPUs, where a decision takes longer than simulating it.",
     )
+    batch: int = Field(default=1, ge=1, description="Most players a server decides for in one pass.")
     rounds: int = Field(default=3, ge=1, description="Rounds of playing what is missing, the first included.")
 
 
@@ -54,6 +55,7 @@ class ServerJob(Params):
     policy: PolicySpec = Field(description="The policy to serve.")
     execute: int = Field(description="Actions carried out per decision (control steps).")
     sessions: int = Field(description="Processes that will play episodes at once.")
+    batch: int = Field(default=1, description="Most of them to decide for in one pass.")
 
 
 class ServerReady(Params):

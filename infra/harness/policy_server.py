@@ -8,52 +8,67 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
-from vla_eval.model_servers.base import ModelServer, SessionContext
+from vla_eval.model_servers.base import SessionContext
+from vla_eval.model_servers.predict import PredictModelServer
 from vla_eval.model_servers.serve import serve_async
 
-from dualvla_core.evaluation.policy import ChunkedPolicy, Policy
+from dualvla_core.evaluation.policy import Policy, PolicyObservation, act_together, committed
 from infra.harness.job import ServerJob, ServerReady
 from infra.harness.parent import end_with_parent
 
 HOST = "127.0.0.1"
 
 
-class PolicyServer(ModelServer):
+class PolicyServer(PredictModelServer):
     """One policy per session: what a policy remembers of its episode is never mixed with another's.
 
     An answer holds the ``execute`` actions to carry out, the reasoning and the time the decision took: a whole chunk a
-    message, because rendering and sending the images in between would cost more than the simulation.
+    message, because rendering and sending the images in between would cost more than the simulation. With a batch of
+    more than one, whoever asks while a decision is taken shares the next one.
     """
 
     def __init__(self, job: ServerJob) -> None:
-        super().__init__()
+        super().__init__(max_batch_size=job.batch)
         self._job = job
-        self._idle = [self._load() for _ in range(job.sessions)]
+        self._idle = [job.policy.load() for _ in range(job.sessions)]
         self._policies: dict[str, Policy] = {}
 
-    def _load(self) -> Policy:
-        return ChunkedPolicy(self._job.policy.load(), self._job.execute)
-
     async def on_observation(self, obs: dict[str, Any], ctx: SessionContext) -> None:
-        """Answer; at once and here, because one decision is taken at a time and handing it to a thread costs more."""
-        await ctx.send_action(self.predict(obs, ctx))
+        """Answer; at once and here where decisions are taken one by one: handing them to a thread costs more."""
+        if self.max_batch_size > 1:
+            await super().on_observation(obs, ctx)
+        else:
+            await ctx.send_action(self.predict(obs, ctx))
 
-    def predict(self, obs: dict[str, Any], ctx: SessionContext) -> dict[str, Any]:
-        """Decide for one observation of the session ``ctx``."""
+    def predict_batch(
+        self, obs_batch: Sequence[dict[str, Any]], ctx_batch: Sequence[SessionContext]
+    ) -> list[dict[str, Any]]:
+        """Decide for an observation of each session; a fault is told to all, whose episodes are then played again.
+
+        What a session drew for a decision that failed cannot be undone, so deciding once more would not be the same.
+        """
+        policies = [self._playing(obs, ctx) for obs, ctx in zip(obs_batch, ctx_batch, strict=True)]
+        seen = [PolicyObservation(images=obs["images"], state=obs["state"]) for obs in obs_batch]
+        started = time.perf_counter()
+        decided = act_together(policies, seen, [obs["task_description"] for obs in obs_batch])
+        decisions = [committed(each, self._job.execute) for each in decided]
+        latency = time.perf_counter() - started
+        return [{"actions": each.actions, "reasoning": each.reasoning, "latency_s": latency} for each in decisions]
+
+    def _playing(self, obs: dict[str, Any], ctx: SessionContext) -> Policy:
+        """The policy of a session, at the beginning of an episode if this is one."""
         if ctx.session_id not in self._policies:
-            self._policies[ctx.session_id] = self._idle.pop() if self._idle else self._load()
+            self._policies[ctx.session_id] = self._idle.pop() if self._idle else self._job.policy.load()
         policy = self._policies[ctx.session_id]
         # Not in on_episode_start: an error raised there would leave its answer to be taken for an action later on.
         if ctx.is_first:
             policy.reset(obs["seed"])
-        started = time.perf_counter()
-        decision = policy.act({"images": obs["images"], "state": obs["state"]}, obs["task_description"])
-        latency = time.perf_counter() - started
-        return {"actions": decision.actions, "reasoning": decision.reasoning, "latency_s": latency}
+        return policy
 
 
 def _announce(ready: Path, answer: ServerReady) -> None:

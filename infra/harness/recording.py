@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,9 @@ RUN = "rollouts"
 """The evaluation's name in the database; the work folder, not the name, tells jobs apart."""
 
 _IDENTITY_FILE = "rollouts.json"
-_LATEST = """
-    SELECT task_name, episode_id, sid, eid, status, metrics, failure_reason, failure_detail FROM episode_results
-    WHERE rowid IN (SELECT MAX(rowid) FROM episode_results GROUP BY task_name, episode_id)
+_SINCE = """
+    SELECT rowid, task_name, episode_id, sid, eid, status, metrics, failure_reason, failure_detail
+    FROM episode_results WHERE rowid > ? ORDER BY rowid
 """
 
 Episode: TypeAlias = tuple[str, int]
@@ -61,6 +61,8 @@ class Recording:
         self.frames = folder / "frames"
         self._planned: list[Episode] = list(config.episodes)
         self._queue = f"{RUN}-{config.benchmark}"
+        self._outcomes: dict[Episode, Outcome] = {}
+        self._newest = 0  # row of the database that was read
         self._claim_folder(policy)
 
     @property
@@ -79,18 +81,17 @@ class Recording:
                 "its own, or empty this one."
             )
 
-    def outcomes(self) -> dict[Episode, Outcome]:
-        """The last attempt at each planned episode that was attempted."""
-        if not self._database.exists():
-            return {}
-        with self._read() as rows:
-            found = rows.execute(_LATEST).fetchall()
-        return {
-            (row["task_name"], self.config.first_seed + row["episode_id"]): Outcome(
-                row["sid"], row["eid"], row["status"], json.loads(row["metrics"]), _error(row)
-            )
-            for row in found
-        }
+    def outcomes(self) -> Mapping[Episode, Outcome]:
+        """The last attempt at each planned episode that was attempted; only what is new is read."""
+        if self._database.exists():
+            with self._read() as rows:
+                found = rows.execute(_SINCE, (self._newest,)).fetchall()
+            for row in found:
+                self._newest = row["rowid"]
+                self._outcomes[row["task_name"], self.config.first_seed + row["episode_id"]] = Outcome(
+                    row["sid"], row["eid"], row["status"], json.loads(row["metrics"]), _error(row)
+                )
+        return self._outcomes
 
     def finished(self) -> set[Episode]:
         """The planned episodes that were played to their end."""

@@ -118,7 +118,8 @@ def _play(recording: Recording, policy: PolicySpec, crew: Crew, progress: Progre
     """One round: until all players have ended or a server has died."""
     players = min(crew.players, len(recording.unfinished()))
     serving = min(players, crew.servers)
-    job = ServerJob(policy=policy, execute=recording.config.execute, sessions=-(-players // serving))
+    sessions = -(-players // serving)
+    job = ServerJob(policy=policy, execute=recording.config.execute, sessions=sessions, batch=crew.batch)
     with _servers(recording.folder, job, serving) as served, ExitStack() as stack:
         playing = []
         for index in range(players):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,9 +50,14 @@ def test_policies_trained_on_generated_demonstrations_play_the_benchmarks_episod
     protocol = tmp_path / "protocol.yaml"
     protocol.write_text(
         "trials: [{benchmark: simpler_env, tasks: [widowx_stack_cube], first_seed: 7, "
-        "episodes_per_task: 1, max_steps: 4, success_mode: latched, image_size: 32}]"
+        "episodes_per_task: 2, max_steps: 4, success_mode: latched, image_size: 32}]"
     )
-    played = command("play", "distill_student/", "--protocol", str(protocol), "--processes", "1")
+    playing = ("play", "distill_student/", "--protocol", str(protocol), "--processes", "2", "--batch", "2")
+    played = command(*playing)
     assert played.returncode == 0, played.stderr
-    assert "run_rollouts/" in played.stdout
+    assert played.executed == {"run_rollouts": 1}
+    assert re.search(r"widowx_stack_cube +\d+\.\d% of 2 episodes succeed", played.stdout)
     assert "simpler_env" in played.stdout
+    assert played.last_line.startswith("run_rollouts/")
+    assert "-play-protocol-" in command("runs", "ls").stdout
+    assert "1 hits, 0 misses" in command(*playing, "--dry-run").stdout

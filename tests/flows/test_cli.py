@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dualvla_core.errors import ConfigError
 from flows.cli import app, main
-from flows.cli.configuration import configure, preset_names
+from flows.cli.configuration import configure, shipped
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", shipped("preset"))
 def test_every_preset_is_valid(preset: str) -> None:
     assert configure(preset, []).config.name == preset
 

@@ -15,7 +15,8 @@ from dualvla_core.evaluation.protocol import EvaluationProtocol
 from dualvla_core.evaluation.tables import ROLLOUTS, ROLLOUTS_FILE
 from dualvla_core.params import Summary
 from flows.cli import app
-from flows.cli.play import protocol_names, read_protocol
+from flows.cli.configuration import shipped
+from flows.cli.play import read_protocol
 from infra.manifest import ArtifactRef
 from infra.settings import Settings
 from tasks.stage import Job, RunContext, Work, commit_once, stage
@@ -62,7 +63,7 @@ def told(*arguments: str) -> str:
 
 
 def test_the_shipped_protocols_hold_the_papers_trials() -> None:
-    assert protocol_names() == ["simpler", "simpler-original"]
+    assert shipped("protocol") == ["simpler", "simpler-original"]
     original = read_protocol("simpler-original", []).trials
     counted = {task: (each.episodes_per_task, each.max_steps) for each in original for task in each.tasks}
     assert counted == {
@@ -76,7 +77,10 @@ def test_the_shipped_protocols_hold_the_papers_trials() -> None:
         "original_carrot_on_plate": (24, 120),
         "original_stack_cube": (24, 120),
     }
-    assert {each.success_mode for each in original} == {"final"}
+    assert {(each.benchmark, each.success_mode, each.execute, each.image_size) for each in original} == {
+        ("simpler_original", "final", 4, 224)
+    }
+    assert {each.first_seed for each in original} == {0}
     (widowx,) = read_protocol("simpler", []).trials
     assert (list(widowx.seeds), len(widowx.tasks)) == (list(range(24)), 3)
 
@@ -84,8 +88,10 @@ def test_the_shipped_protocols_hold_the_papers_trials() -> None:
 def test_only_the_wanted_trials() -> None:
     (only,) = read_protocol("simpler-original", ["original_drawer_va"]).trials
     assert only.tasks == ("original_drawer_va",)
-    with pytest.raises(ConfigError, match=r"has none of the tasks reach; it has original_drawer_vm, original"):
-        read_protocol("simpler-original", ["reach"])
+    (one, other) = read_protocol("simpler-original", ["original_stack_cube", "original_drawer_vm"]).trials
+    assert (one.tasks, other.tasks) == (("original_drawer_vm",), ("original_stack_cube",))
+    with pytest.raises(ConfigError, match=r"has no task 'reach'; it has original_drawer_vm, original"):
+        read_protocol("simpler-original", ["original_drawer_vm", "reach"])
 
 
 def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
@@ -93,7 +99,16 @@ def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
     path.write_text("trials:\n  - {tasks: [reach], episodes_per_task: 3}\n")
     assert read_protocol(str(path), []).trials[0].episodes_per_task == 3
     path.write_text("trials:\n  - {tasks: [reach], episodes: 3}\n")
-    with pytest.raises(ConfigError, match=r"cannot be read .*episodes.* expected a list `trials`"):
+    with pytest.raises(ConfigError, match=r"cannot be read: trials\.0\.episodes: Extra inputs are not permitted"):
+        read_protocol(str(path), [])
+    path.write_text("trails: []\n")
+    with pytest.raises(ConfigError, match=r"cannot be read: trials: Field required"):
+        read_protocol(str(path), [])
+    path.write_text("trials: [{benchmark: simpler_env, tasks: [reach]}]\n")
+    with pytest.raises(ConfigError, match=r"benchmark = simpler_env has no task 'reach'"):
+        read_protocol(str(path), [])
+    path.write_bytes(b"\xff\xfe\x00trials")
+    with pytest.raises(ConfigError, match="is no valid YAML"):
         read_protocol(str(path), [])
     with pytest.raises(
         ConfigError, match=r"no protocol 'none'; expected one of simpler, simpler-original, or the path"

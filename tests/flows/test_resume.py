@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dualvla_core.errors import ConfigError
+from dualvla_core.evaluation.config import ProtocolConfig, RolloutConfig
 from dualvla_core.vla_score.config import ProbeConfig
 from dualvla_core.vla_score.experts import ExpertsConfig
 from flows.cli import app
@@ -18,6 +19,7 @@ from infra.object_store import open_store
 from infra.run_record import RunRecord, find_run, save_run
 
 ROLLOUTS = ArtifactRef(stage="run_rollouts", key="k", digest="d" * 64)
+POLICY = ArtifactRef(stage="distill_student", key="p", digest="f" * 64)
 SCORES = ArtifactRef(stage="score_trajectories", key="s", digest="e" * 64)
 
 
@@ -46,6 +48,7 @@ def test_a_flow_is_resumed_as_itself(name: str) -> None:
         ("judge-probe", [ExpertsConfig(episodes_per_task=3), ProbeConfig()]),
         ("judge-agreement", [SCORES, None, ROLLOUTS]),
         ("kb-review", [SCORES, "/people/review.csv"]),
+        ("play", [POLICY, "dualvla", ProtocolConfig(trials=(RolloutConfig(tasks=("reach",)), RolloutConfig()))]),
     ],
 )
 def test_what_a_flow_was_given_comes_back_from_its_record(flow: str, args: list[object], tmp_path: Path) -> None:

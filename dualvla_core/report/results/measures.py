@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dualvla_core.errors import ArtifactError
+from dualvla_core.evaluation.benchmarks.catalogue import CATALOGUE
+from dualvla_core.evaluation.benchmarks.overview import mean_of_eight
 from dualvla_core.evaluation.benchmarks.tables import OVERVIEW, OVERVIEW_FILE
 from dualvla_core.evaluation.policy import REASONING_POLICIES, PolicyType
 from dualvla_core.evaluation.protocol import EvaluationProtocol, read_protocol, success_rates
@@ -74,7 +76,10 @@ def measure_policy(policy: TrainedPolicy, *, asked: bool) -> PolicyResult:
         result = result.model_copy(update={"accuracy": accuracy, "categories": _categories(answers)})
     if policy.benchmarks is not None:
         rows = read_table(policy.benchmarks / OVERVIEW_FILE, OVERVIEW).to_pylist()
-        result = result.model_copy(update={"benchmarks": tuple(BenchmarkScore(**row) for row in rows)})
+        scores = {row["benchmark"]: row["score"] for row in rows if row["score"] is not None}
+        mean = mean_of_eight(scores) if scores.keys() >= CATALOGUE.keys() else None
+        benchmarks = tuple(BenchmarkScore(**row) for row in rows)
+        result = result.model_copy(update={"benchmarks": benchmarks, "mean_of_eight": mean})
     return result
 
 

@@ -50,7 +50,7 @@ class OpenLoop(Params):
 
 
 class BenchmarkScore(Params):
-    """One public multimodal benchmark, on 0 to 100."""
+    """One multimodal benchmark, on 0 to 100."""
 
     benchmark: str = Field(description="Its name.")
     items: int = Field(description="Questions (count).")
@@ -90,7 +90,8 @@ class PolicyResult(Params):
     protocol: EvaluationProtocol | None = Field(None, description="How success was measured.")
     accuracy: Share | None = Field(None, description="Right answers to held-out questions.")
     categories: tuple[NamedShare, ...] = Field((), description="Right answers per category.")
-    benchmarks: tuple[BenchmarkScore, ...] = Field((), description="Public multimodal benchmarks.")
+    benchmarks: tuple[BenchmarkScore, ...] = Field((), description="Multimodal benchmarks.")
+    mean_of_eight: float | None = Field(None, description="Mean of the paper's eight; null where one has no score.")
     open_loop: OpenLoop | None = Field(None, description="Open-loop action error.")
     score: RuleScore | None = Field(None, description="VLA Score of the rule judge.")
     absent: dict[Measure, str] = Field({}, description="Why a measure was not taken.")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dualvla_core.models.drafting import reason_from_draft
+from dualvla_core.models.drafting import reason_from_drafts
 from dualvla_core.models.dualvla import DualVLA
 from tests.dualvla_core.models.conftest import CAMERAS
 
@@ -23,7 +23,14 @@ def images(seed: int = 0) -> torch.Tensor:
 def test_whatever_is_drafted_the_same_is_said(speaking: DualVLA, seed: int) -> None:
     (expected,) = speaking.reason(images(seed), ["Open the drawer."])
     for draft in ("", expected, expected[: len(expected) // 2], f"{expected} and on", "Reach the red ball.", "<eos>"):
-        assert reason_from_draft(speaking, images(seed), "Open the drawer.", draft) == expected
+        assert reason_from_drafts(speaking, images(seed), ["Open the drawer."], [draft]) == [expected]
+
+
+def test_several_say_together_what_each_says_alone(speaking: DualVLA) -> None:
+    seen, asked = [images(seed) for seed in range(4)], ["Open the drawer.", "Reach.", "Open it.", "Reach the red ball."]
+    alone = [speaking.reason(image, [text])[0] for image, text in zip(seen, asked, strict=True)]
+    drafts = [alone[0], "", alone[2][: len(alone[2]) // 2], "subtask: Pull the handle."]
+    assert reason_from_drafts(speaking, torch.cat(seen), asked, drafts) == alone
 
 
 def test_what_is_said_again_takes_one_pass(speaking: DualVLA, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,12 +41,12 @@ def test_what_is_said_again_takes_one_pass(speaking: DualVLA, monkeypatch: pytes
     # what an untrained policy says is no text that would give the same tokens again
     monkeypatch.setattr(speaking.prompts, "encode", lambda text: tokens if text == "a draft" else encode(text))
     monkeypatch.delattr(DualVLA, "continue_tokens")
-    assert reason_from_draft(speaking, images(), "Reach.", "a draft") == expected
+    assert reason_from_drafts(speaking, images(), ["Reach."], ["a draft"]) == [expected]
 
 
 def test_silence_takes_one_pass(policy: DualVLA, monkeypatch: pytest.MonkeyPatch) -> None:
     first = policy.continue_tokens(images(), [policy.prompts.opening("Reach.", len(CAMERAS))], 1)[0]
     monkeypatch.setattr(DualVLA, "stops", property(lambda _: first))
     monkeypatch.delattr(DualVLA, "continue_tokens")
-    assert reason_from_draft(policy, images(), "Reach.", "") == ""
-    assert reason_from_draft(policy, images(), "Reach.", "Open the drawer.") == ""
+    assert reason_from_drafts(policy, images(), ["Reach."], [""]) == [""]
+    assert reason_from_drafts(policy, images(), ["Reach."], ["Open the drawer."]) == [""]

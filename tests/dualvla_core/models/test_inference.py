@@ -8,14 +8,7 @@ import pytest
 import torch
 
 from dualvla_core.models import DualVLA
-from dualvla_core.models.inference import (
-    ChunkEnsemble,
-    InferenceConfig,
-    InferencePolicy,
-    Request,
-    Session,
-    decide_together,
-)
+from dualvla_core.models.inference import ChunkEnsemble, InferenceConfig, Request, Session, decide_together
 from dualvla_core.models.policy import ModelPolicy
 from tests.dualvla_core.models.test_policy import observation
 
@@ -38,7 +31,7 @@ def asked(policy: DualVLA, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[s
 
 
 def test_text_is_generated_now_and_then_and_kept_between(policy: DualVLA, asked: list[Any]) -> None:
-    acting = InferencePolicy(policy, InferenceConfig(reason_every=3))
+    acting = ModelPolicy(policy, InferenceConfig(reason_every=3))
     decisions = [acting.act(SEEN, f"Step {step}.") for step in range(5)]
     assert [each.reasoning for each in decisions] == ["subtask: Step 0."] * 3 + ["subtask: Step 3."] * 2
     assert [each.reasoning_tokens > 0 for each in decisions] == [True, False, False, True, False]
@@ -48,10 +41,10 @@ def test_text_is_generated_now_and_then_and_kept_between(policy: DualVLA, asked:
 
 
 def test_a_text_kept_conditions_the_actions(policy: DualVLA, asked: list[Any]) -> None:
-    kept = InferencePolicy(policy, InferenceConfig(reason_every=2))
+    kept = ModelPolicy(policy, InferenceConfig(reason_every=2))
     kept.act(SEEN, "Open the drawer.")
     kept._session.generator.manual_seed(0)
-    silent = InferencePolicy(policy, InferenceConfig(reasoning="never"))
+    silent = ModelPolicy(policy, InferenceConfig(reasoning="never"))
     assert silent.act(SEEN, "Reach.").reasoning is None
     silent.reset(0)
     assert not np.array_equal(kept.act(SEEN, "Reach.").actions, silent.act(SEEN, "Reach.").actions)
@@ -77,16 +70,19 @@ def test_robots_decide_together_as_they_do_alone(policy: DualVLA, asked: list[An
             assert batch[index].reasoning == alone.reasoning
 
 
-def test_a_session_acts_as_the_policy_evaluation_uses(policy: DualVLA) -> None:
-    session, plain = InferencePolicy(policy, InferenceConfig()), ModelPolicy(policy)
-    for each in (session, plain):
-        each.reset(4)
-    np.testing.assert_array_equal(session.act(SEEN, "Go.").actions, plain.act(SEEN, "Go.").actions)
+def test_drafts_change_what_a_decision_costs_and_not_what_it_is(policy: DualVLA) -> None:
+    policy.policy_type = "generalist"
+    drafting, plain = ModelPolicy(policy, InferenceConfig(drafted=True)), ModelPolicy(policy, InferenceConfig())
+    for value in (20, 90, 200):
+        seen = observation("front", "wrist", value=value)
+        one, other = drafting.act(seen, "Open the drawer."), plain.act(seen, "Open the drawer.")
+        assert one.reasoning == other.reasoning
+        np.testing.assert_array_equal(one.actions, other.actions)
 
 
 def test_a_specialist_is_never_asked_to_speak(policy: DualVLA, asked: list[Any]) -> None:
     policy.policy_type = "specialist"
-    assert InferencePolicy(policy, InferenceConfig(reasoning="always")).act(SEEN, "Go.").reasoning is None
+    assert ModelPolicy(policy, InferenceConfig(reasoning="always")).act(SEEN, "Go.").reasoning is None
     assert asked == []
 
 

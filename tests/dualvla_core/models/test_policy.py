@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualvla_core.evaluation.policy import PolicyError, PolicyObservation
+from dualvla_core.evaluation.policy import PolicyError, PolicyObservation, act_together
 from dualvla_core.models import DualVLA
 from dualvla_core.models.policy import ModelPolicy
 
@@ -41,12 +41,12 @@ def test_an_episode_opens_with_a_text_and_what_follows_may_be_silent(
         forced.append(must_speak)
         return ["subtask: Pull."]
 
-    def from_draft(*arguments: Any) -> str:
-        drafts.append(arguments[-1])
-        return ""
+    def from_drafts(*arguments: Any) -> list[str]:
+        drafts.extend(arguments[-1])
+        return [""] * len(arguments[-1])
 
     monkeypatch.setattr(policy, "reason", reason)
-    monkeypatch.setattr("dualvla_core.models.policy.reason_from_draft", from_draft)
+    monkeypatch.setattr("dualvla_core.models.inference.reason_from_drafts", from_drafts)
     acting = ModelPolicy(policy)
     for seed in (1, 2):
         acting.reset(seed)
@@ -83,3 +83,20 @@ def test_an_answer_does_not_depend_on_its_batch(policy: DualVLA) -> None:
     ]
     assert together == alone
     assert len(together) == 3
+
+
+def test_episodes_decided_for_together_go_as_they_do_alone(policy: DualVLA) -> None:
+    """Each with its own noise and its own last text, whichever of the others are there."""
+    policy.policy_type = "dualvla"
+    asked = ["Open the drawer.", "Reach the red ball.", "What colour is the door?"]
+    alone, together = ([ModelPolicy(policy) for _ in asked] for _ in range(2))
+    for seed, (one, other) in enumerate(zip(alone, together, strict=True)):
+        one.reset(seed)
+        other.reset(seed)
+    for value, rows in ((20, [0, 1, 2]), (90, [2, 0]), (200, [0, 1, 2]), (60, [1])):
+        seen = [observation("front", "wrist", value=value + row) for row in rows]
+        found = act_together([together[row] for row in rows], seen, [asked[row] for row in rows])
+        for row, image, decision in zip(rows, seen, found, strict=True):
+            expected = alone[row].act(image, asked[row])
+            assert decision.reasoning == expected.reasoning
+            np.testing.assert_allclose(decision.actions, expected.actions, atol=1e-5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,24 @@ class RandomPolicy:
 
     def act(self, observation: PolicyObservation, instruction: str) -> Decision:
         return Decision(self._random.uniform(-self._scale, self._scale, self._shape).astype(np.float32))
+
+
+class SharedPolicy(RandomPolicy):
+    """Decides for several episodes at once, slowly enough for them to meet, and notes for how many."""
+
+    def __init__(self, chunk: int, notes: str) -> None:
+        super().__init__(chunk)
+        self._notes = Path(notes)
+
+    @staticmethod
+    def act_together(
+        policies: Sequence[SharedPolicy], observations: Sequence[PolicyObservation], instructions: Sequence[str]
+    ) -> list[Decision]:
+        time.sleep(0.05)
+        with policies[0]._notes.open("a") as notes:
+            notes.write(f"{len(policies)}\n")
+        asked = zip(policies, observations, instructions, strict=True)
+        return [policy.act(seen, instruction) for policy, seen, instruction in asked]
 
 
 class RaisingPolicy(RandomPolicy):

@@ -70,6 +70,7 @@ def test_a_failed_episode_is_finished_and_an_errored_one_is_not(recording: Recor
 
 def test_the_last_attempt_counts(recording: Recording) -> None:
     record(recording, "reach", 0, "error", eid="first")
+    assert recording.outcomes()["reach", 6].error == "env_step"
     record(recording, "reach", 0, "success", eid="second")
     outcome = recording.outcomes()["reach", 6]
     assert (outcome.error, outcome.episode) == (None, "second-reach-0")

@@ -97,6 +97,20 @@ def test_how_many_play_and_serve_changes_no_outcome(
         assert (tmp_path / "output" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
 
 
+def test_players_who_ask_at_once_share_a_decision_and_play_as_they_would_alone(
+    run: Run, spec: MakeSpec, config: RolloutConfig, tmp_path: Path
+) -> None:
+    run(spec(), processes=1)
+    notes, work, output = tmp_path / "notes", tmp_path / "other_work", tmp_path / "shared"
+    output.mkdir()
+    shared = spec("SharedPolicy", chunk=6, notes=str(notes))
+    crew = Crew(players=3, servers=1, batch=2)
+    run_rollouts(config, shared, output, tmp_path / "timings", work=work, crew=crew)
+    assert max(map(int, notes.read_text().split())) == 2
+    for name in TABLES:
+        assert (tmp_path / "output" / name).read_bytes() == (output / name).read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["kill", "raise"])
 def test_a_player_that_fails_plays_its_episode_again(
     kind: str, run: Run, spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

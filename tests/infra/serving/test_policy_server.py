@@ -11,7 +11,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from dualvla_core.models import DualVLA
-from dualvla_core.models.inference import InferenceConfig, InferencePolicy
+from dualvla_core.models.inference import InferenceConfig
+from dualvla_core.models.policy import ModelPolicy
 from infra.serving import policy_server
 from infra.serving.policy_server import PolicyServer, ServerLimits
 from infra.serving.wire import WireError, pack, unpack
@@ -50,7 +51,7 @@ def test_a_client_is_told_what_is_served_and_gets_actions(policy: DualVLA) -> No
             first, again = [await ask(client, message(seed=3)) for _ in range(2)]
             np.testing.assert_array_equal(first["actions"], again["actions"])
             assert set(first["server_timing"]) == {"reason_ms", "infer_ms"}
-            direct = InferencePolicy(policy, InferenceConfig())
+            direct = ModelPolicy(policy, InferenceConfig())
             direct.reset(3)
             seen: Any = {"images": message()["images"], "state": np.full(7, 0.5, np.float32)}
             np.testing.assert_array_equal(first["actions"], direct.act(seen, "Open the drawer.").actions)

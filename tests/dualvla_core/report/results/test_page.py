@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dualvla_core.errors import ArtifactError
+from dualvla_core.evaluation.benchmarks.catalogue import CATALOGUE
 from dualvla_core.evaluation.benchmarks.tables import OVERVIEW, OVERVIEW_FILE, write_table
 from dualvla_core.params import Summary
 from dualvla_core.report.context import ReportContext, TrainedPolicy
@@ -122,6 +123,32 @@ def test_benchmarks_are_shown_with_what_they_miss(policies: list[TrainedPolicy],
     assert report.results is not None
     assert [each.model_dump() for each in report.results.policies[-1].benchmarks] == rows
     words = Page(html).words
-    assert "DualVLA MMStar 50.0 [15.0, 85.0] 4 0 1 DualVLA MMVet incomplete 2 2 0" in words
+    assert "Benchmark DualVLA MMStar 50.0 [15.0, 85.0] n = 4 1 without an option" in words
+    assert "MMVet incomplete 2 of 2 without a score" in words
+    assert "Mean of the paper" not in words
     assert "| MMVet | incomplete | 2 | 2 |" in (tmp_path / "out" / "cards" / "dualvla.md").read_text()
-    assert "Public multimodal benchmarks" not in written(policies, tmp_path / "without")[2]
+    assert "Multimodal benchmarks" not in written(policies, tmp_path / "without")[2]
+
+
+def test_policies_stand_beside_one_another_on_each_benchmark(policies: list[TrainedPolicy], tmp_path: Path) -> None:
+    measured = policies[:2]
+    for policy, score in zip(policies[2:], (40.0, 60.0), strict=True):
+        folder = tmp_path / f"benchmarks of {policy.name}"
+        folder.mkdir()
+        names = [*CATALOGUE, "mine"]
+        counts = {"items": 1000, "missing": 0, "unparsed": 0}
+        rows = [
+            {"benchmark": name, **counts, "score": score + number, "low": score, "high": score + 9}
+            for number, name in enumerate(names if policy.name == "dualvla" else names[1:])
+        ]
+        write_table(rows, OVERVIEW, folder / OVERVIEW_FILE)
+        measured.append(policy.model_copy(update={"benchmarks": folder}))
+    _, report, html = written(measured, tmp_path / "out")
+    words = Page(html).words
+    first, second = list(CATALOGUE)[:2]
+    assert "Benchmark Generalist DualVLA" in words
+    assert f"{second} 40.0 [40.0, 49.0] n = 1 000 61.0 [60.0, 69.0] n = 1 000" in words
+    assert "Mean of the paper’s eight incomplete 63.5" in words  # 60 to 67, the local one apart
+    assert f"{first} not measured 60.0" in words
+    assert report.results is not None
+    assert [each.mean_of_eight for each in report.results.policies] == [None, None, None, 63.5]
