@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from infra.artifact_store import ArtifactStore
 from infra.object_store import open_store
+from tasks.stage import LIMITS
 from tests.e2e.conftest import CommandLine, Finished
 
 pytestmark = pytest.mark.skipif(find_spec("metaworld") is None, reason="the extra `simulation` is not installed")
@@ -63,6 +67,19 @@ def test_from_nothing_to_a_report(undisturbed: tuple[CommandLine, Finished]) -> 
         frames += decisions.num_rows
         kept += sum(decisions.column("keep").to_pylist())
     assert (frames, kept) == (report["totals"]["frames"], report["totals"]["kept"])
+
+
+def test_a_run_is_found_by_its_tags_and_its_tasks_ask_for_slots_of_limits_alone(
+    undisturbed: tuple[CommandLine, Finished], prefect_environment: dict[str, str]
+) -> None:
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_environment["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as client,
+    ):
+        tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["dualvla", "data:minimal"]))
+        tasks = client.read_task_runs(flow_run_filter=tagged)
+    assert tasks
+    assert {tag for task in tasks for tag in task.tags} <= set(LIMITS)
 
 
 def test_a_second_run_executes_nothing(undisturbed: tuple[CommandLine, Finished]) -> None:
