@@ -54,7 +54,10 @@ class CommandLine:
 
     def __call__(self, *arguments: str) -> Finished:
         process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+        try:
+            stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()  # where it took too long, it would go on for ever
         return Finished(process.returncode, stdout, stderr)
 
 
