@@ -4,8 +4,8 @@
 
 Both play the same episodes with the same actions, and render where a decision is made. What the harness costs a step is
 told in processor seconds of all of its processes between the first and the last finished episode, so that starting them
-does not count; episodes per minute are wall time between the same two. The two take turns, and the best of each is told:
-whatever else a machine does can only add to it.
+does not count; episodes per minute are wall time between the same two. The two take turns, and the best of each is
+told: whatever else a machine does can only add to it.
 """
 
 from __future__ import annotations
@@ -116,7 +116,10 @@ def main() -> None:
     fields: dict[str, Any] = {"benchmark": options.benchmark, "tasks": (TASKS[options.benchmark],)}
     fields |= {"max_steps": options.steps // EXECUTE * EXECUTE, "execute": EXECUTE, "success_mode": "latched"}
     config = RolloutConfig(**fields, episodes_per_task=options.episodes, first_seed=500)
-    turns = [(bare(config), *harness(config, 1)) for _ in range(options.turns)]
+    turns = []
+    for _ in range(options.turns):
+        turns.append((bare(config), *harness(config, 1)))
+        sys.stderr.write("{:.2f} ms bare, {:.2f} ms\n".format(*(1e3 * each for each in turns[-1][:2])))
     loops, throughs, rates = zip(*turns, strict=True)
     loop, through = min(loops), min(throughs)
     found = {

@@ -60,21 +60,20 @@ class RandomPolicy:
 
 
 class SharedPolicy(RandomPolicy):
-    """Decides for several episodes at once, slowly enough for them to meet, and notes for how many."""
+    """Decides for several episodes at once, slowly enough for others to ask meanwhile; refuses odd companies."""
 
-    def __init__(self, chunk: int, notes: str) -> None:
-        super().__init__(chunk)
-        self._notes = Path(notes)
+    def act(self, observation: PolicyObservation, instruction: str) -> Decision:
+        time.sleep(0.02)
+        return super().act(observation, instruction)
 
     @staticmethod
     def act_together(
         policies: Sequence[SharedPolicy], observations: Sequence[PolicyObservation], instructions: Sequence[str]
     ) -> list[Decision]:
-        time.sleep(0.05)
-        with policies[0]._notes.open("a") as notes:
-            notes.write(f"{len(policies)}\n")
+        if len(policies) % 2:
+            raise ValueError(f"{len(policies)} are an odd company")
         asked = zip(policies, observations, instructions, strict=True)
-        return [policy.act(seen, instruction) for policy, seen, instruction in asked]
+        return [RandomPolicy.act(policy, seen, instruction) for policy, seen, instruction in asked]
 
 
 class RaisingPolicy(RandomPolicy):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
 from vla_eval.model_servers.base import SessionContext
@@ -66,6 +67,46 @@ def test_each_episode_begins_with_its_own_seed(server: PolicyServer) -> None:
 def test_chunks_shorter_than_what_is_executed_are_refused(job: ServerJob) -> None:
     with pytest.raises(PolicyError, match="expected 7 rows or more"):
         PolicyServer(job.model_copy(update={"execute": 7})).predict(observe(3), begin("one"))
+
+
+@pytest.mark.parametrize(("batch", "faults"), [(2, 0), (3, 3)])
+def test_whoever_asks_during_a_decision_shares_the_next_one(
+    batch: int, faults: int, spec: Callable[..., PolicySpec], job: ServerJob
+) -> None:
+    """One asks alone, the others meet: two get what they would get alone, three are all told of the fault they share."""
+    sharing = job.model_copy(update={"policy": spec("SharedPolicy"), "sessions": 4, "batch": batch})
+    seeds = range(2 + bool(faults) + 1)
+    answers: dict[int, Any] = {}
+
+    async def ask(server: PolicyServer, seed: int) -> None:
+        async def receive(answer: dict[str, Any]) -> None:
+            answers[seed] = answer["actions"]
+
+        context = begin(str(seed))
+        context._send_action_fn = receive
+        try:
+            await server.on_observation(observe(seed), context)
+        except ValueError as error:
+            answers[seed] = str(error)
+
+    async def play() -> None:
+        server = PolicyServer(sharing)
+        async with anyio.create_task_group() as serving:
+            await server.on_serve_start(serving)
+            async with anyio.create_task_group() as asking:
+                asking.start_soon(ask, server, 0)
+                await anyio.sleep(0.01)  # the first is being decided for
+                for seed in seeds[1:]:
+                    asking.start_soon(ask, server, seed)
+            serving.cancel_scope.cancel()
+
+    anyio.run(play)
+    told = [answers[seed] for seed in seeds if isinstance(answers[seed], str)]
+    assert told == ["3 are an odd company"] * faults
+    alone = PolicyServer(job)
+    for seed in seeds:
+        if not isinstance(answers[seed], str):
+            assert np.array_equal(answers[seed], alone.predict(observe(seed), begin(str(seed)))["actions"])
 
 
 def test_a_server_ends_when_its_supervisor_does(job: ServerJob, tmp_path: Path) -> None:

@@ -85,30 +85,17 @@ def test_a_finished_recording_is_imported_without_playing(
         assert (tmp_path / "output" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+@pytest.mark.parametrize("crew", [Crew(players=3, servers=2), Crew(players=2, servers=1, batch=2)])
 def test_how_many_play_and_serve_changes_no_outcome(
-    run: Run, spec: MakeSpec, config: RolloutConfig, tmp_path: Path
+    crew: Crew, run: Run, spec: MakeSpec, config: RolloutConfig, tmp_path: Path
 ) -> None:
     run(spec(), processes=1)
     (tmp_path / "many").mkdir()
     work = tmp_path / "other_work"
-    run_rollouts(config, spec(), tmp_path / "many", tmp_path / "timings", work=work, crew=Crew(players=3, servers=2))
-    assert len(list(work.glob("server*_ready.json"))) == 2
+    run_rollouts(config, spec("SharedPolicy"), tmp_path / "many", tmp_path / "timings", work=work, crew=crew)
+    assert len(list(work.glob("server*_ready.json"))) == crew.servers
     for name in TABLES:
         assert (tmp_path / "output" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
-
-
-def test_players_who_ask_at_once_share_a_decision_and_play_as_they_would_alone(
-    run: Run, spec: MakeSpec, config: RolloutConfig, tmp_path: Path
-) -> None:
-    run(spec(), processes=1)
-    notes, work, output = tmp_path / "notes", tmp_path / "other_work", tmp_path / "shared"
-    output.mkdir()
-    shared = spec("SharedPolicy", chunk=6, notes=str(notes))
-    crew = Crew(players=3, servers=1, batch=2)
-    run_rollouts(config, shared, output, tmp_path / "timings", work=work, crew=crew)
-    assert max(map(int, notes.read_text().split())) == 2
-    for name in TABLES:
-        assert (tmp_path / "output" / name).read_bytes() == (output / name).read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["kill", "raise"])
