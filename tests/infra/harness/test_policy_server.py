@@ -73,7 +73,7 @@ def test_chunks_shorter_than_what_is_executed_are_refused(job: ServerJob) -> Non
 def test_whoever_asks_during_a_decision_shares_the_next_one(
     batch: int, faults: int, spec: Callable[..., PolicySpec], job: ServerJob
 ) -> None:
-    """One asks alone, the others meet: two get what they would get alone, three are all told of the fault they share."""
+    """One asks alone, the others meet: two get what they would get alone, three all hear of the fault they share."""
     sharing = job.model_copy(update={"policy": spec("SharedPolicy"), "sessions": 4, "batch": batch})
     seeds = range(2 + bool(faults) + 1)
     answers: dict[int, Any] = {}
