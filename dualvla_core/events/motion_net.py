@@ -1,8 +1,8 @@
 """Event boundaries from motion: convolutions over time, on the optical flow of every frame of a video.
 
 Where phases of manipulation begin, the picture's content changes little and its motion changes much. A network that is
-given the motion needs to learn neither to see nor much at all: it has some ten thousand weights and trains in half a
-minute. It sees a whole episode at once, the ends of the recording included.
+given the motion need not learn to see: it has thirty thousand weights and trains in seconds. It sees a whole episode at
+once, the ends of the recording included.
 """
 
 from __future__ import annotations
