@@ -65,8 +65,11 @@ class NoveltyConfig(Params):
     """The training-free detector on the self-similarity of backbone features."""
 
     backbone: BackboneConfig = Field(BackboneConfig(), description="Whose features are compared.")
+    compares: Literal["changes", "features"] = Field(
+        "changes", description="What is compared: how features change from frame to frame, or the features (Foote)."
+    )
     window: Span = Field(
-        Span(seconds=0.5, fraction=0.1), description="Frames are compared over this time before and after a frame."
+        Span(seconds=0.5, fraction=0.2), description="Frames are compared over this time before and after a frame."
     )
     samples_per_window: int = Field(5, ge=1, description="Frames looked at in each window, if the frame rate allows.")
     noise_floor: float = Field(1e-3, gt=0, description="Novelty of this much or less counts as noise.")
