@@ -105,7 +105,7 @@ def train_motion_net(
     inputs = [torch.from_numpy(motion[each.episode]) for each in episodes]
     weight = torch.tensor((frames - positives) / positives).sqrt()
     draws = np.random.default_rng(training.seed)
-    losses = []
+    losses: list[float] = []
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
         network = MotionNet(params, inputs[0].shape[1])
