@@ -2,9 +2,9 @@
 
     python benchmarks/events.py [--frames 240] [--side 96]
 
-Frames are drawn, in memory and as fast to get as can be; weights of DDM-Net are random, which changes no time.
-"Window by window" computes the features of each window's frames anew, as the published program does; both score the
-same.
+Frames are drawn, in memory and as fast to get as can be; weights of trained detectors are random, which changes no
+time. "Window by window" computes the features of each window's frames anew, as the published program does; both score
+the same.
 """
 
 from __future__ import annotations
@@ -20,14 +20,10 @@ import torch
 
 from dualvla_core.events import EventsConfig, create_detector
 from dualvla_core.events.backbones import Backbone
-from dualvla_core.events.ddm_detector import (
-    DDMNetDetector,
-    DetectorDescription,
-    FeatureScale,
-    sample_windows,
-    save_detector,
-)
+from dualvla_core.events.ddm_detector import DDMNetDescription, DDMNetDetector, FeatureScale, sample_windows
 from dualvla_core.events.ddm_net import DDMNet
+from dualvla_core.events.detector_folder import save_detector
+from dualvla_core.events.motion_net import MotionNet, MotionNetDescription, MotionNetDetector
 
 RATE = 80.0
 WINDOWS = 12  # scored window by window; more would only take longer
@@ -48,11 +44,19 @@ def draw(frames: int, side: int) -> list[np.ndarray]:
 def untrained(folder: Path) -> DDMNetDetector:
     params = EventsConfig().ddm_net
     backbone = Backbone(params.backbone)
-    description = DetectorDescription(
+    description = DDMNetDescription(
         ddm_net=params, camera=None, channels=backbone.channels, backbone=backbone.fingerprint
     )
-    save_detector(folder, description, FeatureScale(backbone.channels), DDMNet(params.network, backbone.channels))
+    modules = {"scale": FeatureScale(backbone.channels), "network": DDMNet(params.network, backbone.channels)}
+    save_detector(folder, description, modules)
     return DDMNetDetector(folder)
+
+
+def untrained_motion_net(folder: Path) -> MotionNetDetector:
+    params = EventsConfig().motion_net
+    description = MotionNetDescription(motion_net=params, camera=None, fps=RATE)
+    save_detector(folder, description, {"network": MotionNet(params, params.flow.grid**2 * 2)})
+    return MotionNetDetector(folder)
 
 
 def window_by_window(detector: DDMNetDetector, images: list[np.ndarray]) -> np.ndarray:
@@ -85,6 +89,8 @@ def main() -> None:
         print(f"{name:<28} {options.frames / seconds(lambda found=detector: found.score(images, clock)):.0f}")
     with tempfile.TemporaryDirectory() as folder:
         ddm_net = untrained(Path(folder))
+        motion_net = untrained_motion_net(Path(folder))
+    print(f"{'motion_net':<28} {options.frames / seconds(lambda: motion_net.score(images, clock)):.0f}")
     shared = ddm_net.score(images, clock)
     naive = window_by_window(ddm_net, images)
     assert np.abs(shared[:WINDOWS] - naive).max() < 1e-4

@@ -22,7 +22,7 @@ from tasks.train_event_detector import train_event_detector
 STAGES = (label_boundaries, train_event_detector, calibrate_event_detector, compare_event_detectors)
 """The stages beyond curation, in the order of the data."""
 
-COMPARED: tuple[DetectorName, ...] = ("optical_flow", "novelty", "ddm_net")
+COMPARED: tuple[DetectorName, ...] = ("optical_flow", "novelty", "ddm_net", "motion_net")
 
 
 class Labelled(NamedTuple):
@@ -72,10 +72,10 @@ def fit_detector(
     """
     settings = config.events_training
     trained: ArtifactRef | Missing | None = None
-    if events.detector == "ddm_net":
+    if events.learns:
         training = settings.training.model_copy(update={"without_tasks": without_tasks})
         settings = settings.model_copy(update={"training": training})
-        trained = first(collected([train_event_detector.submit("ddm_net", run, events, settings, *labelled)]))
+        trained = first(collected([train_event_detector.submit(events.detector, run, events, settings, *labelled)]))
     segments = [labelled.segments] if isinstance(labelled.segments, Missing) else labelled.segments
     boundaries = collected(detect_event_boundaries.map(run, repeat(events), segments, repeat(trained)))
     calibration = calibrate_event_detector.submit(
@@ -86,7 +86,7 @@ def fit_detector(
 
 def detector_for(run: RunContext, config: PipelineConfig) -> Fitted | None:
     """The detector of a curation, where it has to be trained first; None where it is given or learns nothing."""
-    if config.events.detector != "ddm_net" or config.events.trained is not None:
+    if not config.events.learns or config.events.trained is not None:
         return None
     return fit_detector(
         run, config, config.events, labelled_demonstrations(run, config), config.events_training.training.without_tasks
@@ -114,10 +114,10 @@ def compare_events(config: PipelineConfig, run: RunContext) -> ArtifactRef | Mis
         if isinstance(fitted.boundaries, Missing) or isinstance(fitted.calibration, Missing):
             return first(collected([_comparison(run, config, labelled, fitted.calibration)]))
         boundaries[name], calibrations[name] = fitted.boundaries, fitted.calibration
-    return first(collected([_comparison(run, config, labelled, boundaries, calibrations)]))
+    return first(collected([_comparison(run, config, labelled, boundaries, calibrations, labelled.segments)]))
 
 
 def _comparison(run: RunContext, config: PipelineConfig, labelled: Labelled, *fitted: object) -> Output:
     return compare_event_detectors.submit(
-        "held-out episodes and tasks", run, config.events_training, labelled.labels, *fitted
+        "held-out episodes and tasks", run, config.events_training, config.events.motion_net, labelled.labels, *fitted
     )

@@ -22,7 +22,7 @@ def detect_event_boundaries(
     ``trained`` is a detector trained in this run; without it, one the user names as ``events.trained`` is used, if the
     configured detector is one that is trained. Only what the chosen detector depends on is in the key.
     """
-    learns = config.detector == "ddm_net"
+    learns = config.learns
     named = Path(config.trained) if learns and trained is None and config.trained else None
 
     return Work(

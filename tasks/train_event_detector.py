@@ -1,4 +1,4 @@
-"""Trains the event detector that learns, DDM-Net."""
+"""Trains the event detectors that learn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def train_event_detector(
     segments: tuple[ArtifactRef, ...],
     labels: ArtifactRef,
 ) -> Work:
-    """DDM-Net, trained on labelled boundaries; a killed training continues from its last checkpoint."""
+    """DDM-Net or the motion network, trained on labelled boundaries; a killed DDM-Net goes on from its checkpoint."""
 
     def body(job: Job) -> Summary:
         scratch = job.store.cache / "training" / job.key / job.attempt
@@ -39,7 +39,7 @@ def train_event_detector(
     return Work(
         params={
             "camera": config.camera,
-            "ddm_net": config.ddm_net.model_dump(mode="json"),
+            config.detector: getattr(config, config.detector).model_dump(mode="json"),
             "training": settings.training.model_dump(mode="json"),
             "calibration": settings.calibration.parts,
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,42 @@ class Calibration(Params):
         return pick_peaks(scores, self.threshold, self.peak_scope.frames(len(scores), fps))
 
 
+class Picking(NamedTuple):
+    """How boundaries are picked from scores, and how well that does on the episodes it was chosen on."""
+
+    threshold: float
+    peak_scope: Span
+    agreement: BoundaryAgreement
+
+    def boundaries(self, scores: NDArray[np.float32], fps: float) -> NDArray[np.int64]:
+        """The event boundaries in the scores ``[T]`` of a trajectory at ``fps`` Hz."""
+        return pick_peaks(scores, self.threshold, self.peak_scope.frames(len(scores), fps))
+
+
+def choose_picking(
+    params: CalibrationConfig, episodes: Sequence[LabelledEpisode], scores: Mapping[str, NDArray[np.float32]]
+) -> Picking:
+    """The threshold and scope of best F1 on ``episodes``, of each of which ``scores`` holds the scores ``[T]``.
+
+    Where several settings are equally good, the middle one in the order of (scope, threshold) is taken: it is the least
+    likely to lie at an edge.
+    """
+    tried = []
+    for scope, threshold in itertools.product(_SCOPES, _THRESHOLDS.tolist()):
+        agreement = total_agreement(
+            match_boundaries(
+                pick_peaks(scores[each.episode], threshold, scope.frames(each.length, each.fps)).tolist(),
+                each.boundaries,
+                params.tolerance_frames,
+            )
+            for each in episodes
+        )
+        tried.append(Picking(threshold, scope, agreement))
+    best = max(each.agreement.f1 for each in tried)
+    equals = [each for each in tried if each.agreement.f1 == best]
+    return equals[len(equals) // 2]
+
+
 def calibrate(
     params: CalibrationConfig,
     events: EventsConfig,
@@ -53,36 +89,20 @@ def calibrate(
 ) -> Calibration:
     """The threshold and scope of best F1 on ``episodes``, then the tolerance whose scene labels fit best.
 
-    ``events`` names the detector, and ``scores`` holds the scores ``[T]`` of each episode. Where several settings are
-    equally good, the middle one in the order of (scope, threshold) is taken: it is the least likely to lie at an edge.
+    ``events`` names the detector, and ``scores`` holds the scores ``[T]`` of each episode.
     """
-    found: dict[tuple[int, float], BoundaryAgreement] = {}
-    for (number, scope), threshold in itertools.product(enumerate(_SCOPES), _THRESHOLDS.tolist()):
-        found[number, threshold] = total_agreement(
-            match_boundaries(
-                pick_peaks(scores[each.episode], threshold, scope.frames(each.length, each.fps)).tolist(),
-                each.boundaries,
-                params.tolerance_frames,
-            )
-            for each in episodes
-        )
-    best = max(agreement.f1 for agreement in found.values())
-    equals = [setting for setting, agreement in found.items() if agreement.f1 == best]
-    number, threshold = equals[len(equals) // 2]
-    picked = [
-        pick_peaks(scores[each.episode], threshold, _SCOPES[number].frames(each.length, each.fps)) for each in episodes
-    ]
+    picking = choose_picking(params, episodes, scores)
+    picked = [picking.boundaries(scores[each.episode], each.fps) for each in episodes]
     fits = [_scene_f1(params, tolerance, episodes, picked) for tolerance in _TOLERANCES]
-    agreement = found[number, threshold]
     return Calibration(
         detector=events.detector,
         settings=events.settings,
-        threshold=threshold,
-        peak_scope=_SCOPES[number],
+        threshold=picking.threshold,
+        peak_scope=picking.peak_scope,
         scene_tolerance=_TOLERANCES[int(np.argmax(fits))],
-        f1=agreement.f1,
-        precision=agreement.precision,
-        recall=agreement.recall,
+        f1=picking.agreement.f1,
+        precision=picking.agreement.precision,
+        recall=picking.agreement.recall,
         scene_f1=max(fits),
         tolerance_frames=params.tolerance_frames,
         episodes=len(episodes),

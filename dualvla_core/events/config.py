@@ -8,7 +8,9 @@ from pydantic import Field
 
 from dualvla_core.params import Params
 
-DetectorName: TypeAlias = Literal["optical_flow", "novelty", "ddm_net"]
+DetectorName: TypeAlias = Literal["optical_flow", "novelty", "ddm_net", "motion_net"]
+TRAINED: frozenset[DetectorName] = frozenset({"ddm_net", "motion_net"})
+"""The detectors that have to be trained."""
 
 
 class Span(Params):
@@ -63,8 +65,11 @@ class NoveltyConfig(Params):
     """The training-free detector on the self-similarity of backbone features."""
 
     backbone: BackboneConfig = Field(BackboneConfig(), description="Whose features are compared.")
+    compares: Literal["changes", "features"] = Field(
+        "changes", description="What is compared: how features change from frame to frame, or the features (Foote)."
+    )
     window: Span = Field(
-        Span(seconds=0.5, fraction=0.1), description="Frames are compared over this time before and after a frame."
+        Span(seconds=0.5, fraction=0.2), description="Frames are compared over this time before and after a frame."
     )
     samples_per_window: int = Field(5, ge=1, description="Frames looked at in each window, if the frame rate allows.")
     noise_floor: float = Field(1e-3, gt=0, description="Novelty of this much or less counts as noise.")
@@ -107,19 +112,36 @@ class DDMNetConfig(Params):
     )
 
 
+class MotionNetConfig(Params):
+    """The motion network, a trained detector: convolutions over time on the optical flow of every frame."""
+
+    flow: OpticalFlowConfig = Field(
+        OpticalFlowConfig(preset="medium"), description="Whose working size, preset and grid are used."
+    )
+    width: int = Field(48, ge=4, description="Channels of the convolutions.")
+    dilations: tuple[int, ...] = Field(
+        (1, 2, 4, 8), min_length=1, description="Steps between the three frames of each convolution (frames)."
+    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in training.")
+    steps: int = Field(400, ge=1, description="Optimiser steps of its training.")
+    episodes_per_step: int = Field(16, ge=1, description="Episodes in each step.")
+    learning_rate: float = Field(3e-3, gt=0, description="Learning rate of AdamW at the start of a cosine to zero.")
+    weight_decay: float = Field(0.05, ge=0, description="Weight decay of AdamW.")
+
+
 class DetectorTrainingConfig(Params):
-    """How a detector is trained on labelled event boundaries."""
+    """How a detector is trained on labelled event boundaries; motion_net has its own settings for what says DDM-Net."""
 
     without_tasks: tuple[str, ...] = Field((), description="Tasks whose episodes are not learned from.")
-    steps: int = Field(500, ge=1, description="Optimiser steps.")
-    windows_per_class: int = Field(16, ge=1, description="Windows with and without boundary in each step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
-    warmup_steps: int = Field(50, ge=0, description="Steps of linear warm-up, before a cosine to zero.")
+    steps: int = Field(500, ge=1, description="Optimiser steps (DDM-Net).")
+    windows_per_class: int = Field(16, ge=1, description="Windows with and without boundary in each step (DDM-Net).")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW (DDM-Net).")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW (DDM-Net).")
+    warmup_steps: int = Field(50, ge=0, description="Steps of linear warm-up, before a cosine to zero (DDM-Net).")
     positive: Span = Field(
         Span(seconds=0.15, fraction=0.0125), description="Frames within this time of a boundary are positives."
     )
-    seed: int = Field(0, ge=0, description="Of initial weights, dropout and the order of windows.")
+    seed: int = Field(0, ge=0, description="Of initial weights, dropout and the order of windows or episodes.")
 
 
 class CalibrationConfig(Params):
@@ -143,7 +165,7 @@ class EventsConfig(Params):
     trained: str | None = Field(
         None,
         description="Folder of a trained and calibrated detector, as `dualvla events train` exports it; none = "
-        "train ddm_net on demonstrations recorded for it, and use other detectors as they come.",
+        "train ddm_net or motion_net on demonstrations recorded for it, and use other detectors as they come.",
     )
     use_calibration: bool = Field(
         True,
@@ -153,6 +175,12 @@ class EventsConfig(Params):
     optical_flow: OpticalFlowConfig = Field(OpticalFlowConfig(), description="Settings of the optical-flow detector.")
     novelty: NoveltyConfig = Field(NoveltyConfig(), description="Settings of the novelty detector.")
     ddm_net: DDMNetConfig = Field(DDMNetConfig(), description="Settings of DDM-Net.")
+    motion_net: MotionNetConfig = Field(MotionNetConfig(), description="Settings of the motion network.")
+
+    @property
+    def learns(self) -> bool:
+        """Whether the chosen detector has to be trained."""
+        return self.detector in TRAINED
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -160,7 +188,7 @@ class EventsConfig(Params):
 
         That one's folder holds the settings it was trained with.
         """
-        if self.detector == "ddm_net":
+        if self.learns:
             return {}
         chosen: Params = getattr(self, self.detector)
         return chosen.model_dump(mode="json")
@@ -176,7 +204,7 @@ class EventsTrainingConfig(Params):
     )
     first_seed: int = Field(30000, ge=0, description="Seed of each task's first such demonstration.")
     episodes_per_task: int = Field(30, ge=5, description="Such demonstrations attempted per task (episodes).")
-    training: DetectorTrainingConfig = Field(DetectorTrainingConfig(), description="How DDM-Net learns.")
+    training: DetectorTrainingConfig = Field(DetectorTrainingConfig(), description="How a detector learns.")
     calibration: CalibrationConfig = Field(CalibrationConfig(), description="How a detector is calibrated.")
     held_out_tasks: tuple[str, ...] = Field(
         ("door-open", "window-open"), description="Tasks no compared detector has learned from or been calibrated on."

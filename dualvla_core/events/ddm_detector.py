@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,25 +9,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
-from safetensors.torch import load_file, save_file
+from pydantic import Field
 from torch import Tensor
 
 from dualvla_core.errors import ArtifactError
 from dualvla_core.events.backbones import Backbone
 from dualvla_core.events.config import DDMNetConfig
 from dualvla_core.events.ddm_net import DDMNet
-from dualvla_core.params import Params
+from dualvla_core.events.detector_folder import Description, load_weights, read_description
 
-DETECTOR_FILE, WEIGHTS_FILE = "detector.json", "detector.safetensors"
-FORMAT = 1
 _BATCH = 64  # windows scored at once: bounds memory, changes no score
 
 
-class DetectorDescription(Params):
-    """What a trained detector's folder says about itself, as ``detector.json``."""
+class DDMNetDescription(Description):
+    """What a trained DDM-Net's folder says about itself."""
 
-    format: int = Field(FORMAT, description="Version of this description.")
     ddm_net: DDMNetConfig = Field(description="Settings it was trained with.")
     camera: str | None = Field(description="Camera it was trained on; none = the first of each episode.")
     channels: tuple[int, ...] = Field(description="Features per level.")
@@ -91,14 +86,14 @@ class DDMNetDetector:
     """A trained DDM-Net; see `BoundaryDetector`.
 
     Args:
-        folder: as `save_detector` wrote it.
+        folder: as `detector_folder.save_detector` wrote it, with the modules ``scale`` and ``network``.
 
     Raises:
         ArtifactError: when the folder holds no detector of this format, or the backbone's weights here are others.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.description = read_description(folder)
+        self.description = read_description(folder, DDMNetDescription)
         self.params = self.description.ddm_net
         self.backbone = Backbone(self.params.backbone)
         if self.backbone.fingerprint != self.description.backbone:
@@ -108,12 +103,7 @@ class DDMNetDetector:
             )
         self.scale = FeatureScale(self.description.channels)
         self.network = DDMNet(self.params.network, self.description.channels)
-        tensors = load_file(folder / WEIGHTS_FILE)
-        modules = {"scale.": self.scale, "network.": self.network}
-        for prefix, module in modules.items():
-            own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-            module.load_state_dict(own)
-            module.eval()
+        load_weights(folder, {"scale": self.scale, "network": self.network})
 
     def score(self, frames: Sequence[NDArray[np.uint8]], timestamps: NDArray[np.float64]) -> NDArray[np.float32]:
         """Boundary probabilities ``[T]``; see `BoundaryDetector.score`. Each frame passes the backbone once at most."""
@@ -133,33 +123,3 @@ class DDMNetDetector:
         ]
         scores: NDArray[np.float32] = torch.cat(parts).numpy()
         return np.interp(np.arange(length), sampling.candidates, scores).astype(np.float32)
-
-
-def save_detector(folder: Path, description: DetectorDescription, scale: FeatureScale, network: DDMNet) -> None:
-    """Write a trained detector into ``folder``; the backbone's weights are named by their digest, not written."""
-    modules = {"scale.": scale, "network.": network}
-    tensors = {
-        prefix + name: tensor.contiguous()
-        for prefix, module in modules.items()
-        for name, tensor in module.state_dict().items()
-    }
-    save_file(tensors, folder / WEIGHTS_FILE)
-    (folder / DETECTOR_FILE).write_text(json.dumps(description.model_dump(mode="json"), indent=1) + "\n")
-
-
-def read_description(folder: Path) -> DetectorDescription:
-    """What the trained detector in ``folder`` says about itself. Raises `ArtifactError` when there is none."""
-    if not (folder / DETECTOR_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
-        raise ArtifactError(
-            f"There is no trained detector in {folder} ({DETECTOR_FILE}, {WEIGHTS_FILE}); make one with "
-            "`dualvla events train` and name the folder it prints."
-        )
-    try:
-        found = json.loads((folder / DETECTOR_FILE).read_text())
-        if found.get("format") != FORMAT:
-            raise ArtifactError(
-                f"The detector in {folder} is of format {found.get('format')}, expected {FORMAT}; train it anew."
-            )
-        return DetectorDescription.model_validate(found)
-    except (json.JSONDecodeError, AttributeError, ValidationError) as error:
-        raise ArtifactError(f"The {DETECTOR_FILE} in {folder} cannot be read; train the detector anew.") from error

@@ -41,29 +41,48 @@ def _novelty(params: EventsConfig, _trained: Path | None) -> BoundaryDetector:
 
 
 def _ddm_net(params: EventsConfig, trained: Path | None) -> BoundaryDetector:
-    require_torch("ddm_net")
-    if trained is None:
-        raise ConfigError(
-            "The event detector 'ddm_net' has to be trained; run `dualvla events train` and name the folder it prints "
-            "as events.trained."
-        )
+    folder = _trained("ddm_net", trained)
     from dualvla_core.events.ddm_detector import DDMNetDetector  # noqa: PLC0415 - torch is an extra
 
-    detector = DDMNetDetector(trained)
-    if detector.description.camera != params.camera:
-        raise ConfigError(
-            f"The detector in {trained} was trained on the camera {detector.description.camera or 'that comes first'}; "
-            f"set events.camera to {detector.description.camera or 'null'}, or train one on {params.camera!r}."
-        )
+    detector = DDMNetDetector(folder)
+    _check_camera(folder, detector.description.camera, params.camera)
     return detector
+
+
+def _motion_net(params: EventsConfig, trained: Path | None) -> BoundaryDetector:
+    folder = _trained("motion_net", trained)
+    from dualvla_core.events.motion_net import MotionNetDetector  # noqa: PLC0415 - torch is an extra
+
+    detector = MotionNetDetector(folder)
+    _check_camera(folder, detector.description.camera, params.camera)
+    return detector
+
+
+def _trained(detector: DetectorName, folder: Path | None) -> Path:
+    require_torch(detector)
+    if folder is None:
+        raise ConfigError(
+            f"The event detector {detector!r} has to be trained; run `dualvla events train --set "
+            f"events.detector={detector}` and name the folder it prints as events.trained."
+        )
+    return folder
+
+
+def _check_camera(folder: Path, learned: str | None, asked: str | None) -> None:
+    if learned != asked:
+        raise ConfigError(
+            f"The detector in {folder} was trained on the camera {learned or 'that comes first'}; "
+            f"set events.camera to {learned or 'null'}, or train one on {asked!r}."
+        )
 
 
 DETECTORS: dict[DetectorName, Callable[[EventsConfig, Path | None], BoundaryDetector]] = {
     "optical_flow": _optical_flow,
     "novelty": _novelty,
     "ddm_net": _ddm_net,
+    "motion_net": _motion_net,
 }
-"""Each detector's factory; ``trained`` is the folder of the trained one, which only DDM-Net needs."""
+"""Each detector's factory; ``trained`` is the folder of a trained one, which those of `config.TRAINED` need."""
 
 
 def create_detector(params: EventsConfig, trained: Path | None = None) -> BoundaryDetector:

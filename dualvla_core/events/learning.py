@@ -23,9 +23,17 @@ from dualvla_core.events.comparison import (
     margins,
     told_phase_times,
 )
-from dualvla_core.events.config import CalibrationConfig, DetectorName, EventsConfig, EventsTrainingConfig
+from dualvla_core.events.config import (
+    CalibrationConfig,
+    DetectorName,
+    DetectorTrainingConfig,
+    EventsConfig,
+    EventsTrainingConfig,
+    MotionNetConfig,
+)
 from dualvla_core.events.detector import require_torch
 from dualvla_core.events.labels import LabelledEpisode, by_task, choose, part_of, read_labels
+from dualvla_core.events.optical_flow import flow_sequence
 from dualvla_core.events.stage import EncodedFrames, read_scores, watched_camera
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
@@ -46,38 +54,82 @@ def train_event_detector(
     checkpoints: Checkpoints | None = None,
     progress: Progress = silent,
 ) -> Summary:
-    """Train DDM-Net on the labelled episodes that are for training, and write it into ``output``.
+    """Train the configured detector on the labelled episodes that are for training, and write it into ``output``.
 
     Raises `ConfigError` when nothing can be learned from those episodes, `DependencyError` without torch.
     """
-    require_torch("ddm_net")
-    from dualvla_core.events import ddm_detector, training  # noqa: PLC0415 - torch is an extra
-    from dualvla_core.events.backbones import Backbone  # noqa: PLC0415
-
-    config = params.ddm_net
+    require_torch(params.detector)
     learned, _ = by_task(read_labels(labels), settings.training.without_tasks)
     episodes = choose(settings.calibration, learned, "train")
+    watched = _frames(segments, episodes, params.camera)
+    if params.detector == "motion_net":
+        return _train_motion_net(params, settings.training, watched, episodes, output, progress)
+    return _train_ddm_net(params, settings.training, watched, episodes, output, checkpoints, progress)
+
+
+def _train_ddm_net(
+    params: EventsConfig,
+    settings: DetectorTrainingConfig,
+    watched: Iterator[tuple[LabelledEpisode, EncodedFrames]],
+    episodes: Sequence[LabelledEpisode],
+    output: Path,
+    checkpoints: Checkpoints | None,
+    progress: Progress,
+) -> Summary:
+    from dualvla_core.events import ddm_detector, training  # noqa: PLC0415 - torch is an extra
+    from dualvla_core.events.backbones import Backbone  # noqa: PLC0415
+    from dualvla_core.events.detector_folder import save_detector  # noqa: PLC0415
+
+    config = params.ddm_net
     backbone = Backbone(config.backbone)
-    steps, features = settings.training.steps, {}
-    for done, (episode, frames) in enumerate(_frames(segments, episodes, params.camera), start=1):
+    features, total = {}, len(episodes) + settings.steps
+    for done, (episode, frames) in enumerate(watched, start=1):
         sampling = ddm_detector.sample_windows(config, episode.length, episode.fps)
         features[episode.episode] = (backbone.describe(frames, sampling.frames.tolist()), sampling)
-        progress(done, len(episodes) + steps)
+        progress(done, total)
     trained = training.train_ddm_net(
-        config,
-        settings.training,
-        episodes,
-        features,
-        checkpoints,
-        lambda done, _total: progress(len(episodes) + done, len(episodes) + steps),
+        config, settings, episodes, features, checkpoints, lambda done, _: progress(len(episodes) + done, total)
     )
-    description = ddm_detector.DetectorDescription(
+    description = ddm_detector.DDMNetDescription(
         ddm_net=config, camera=params.camera, channels=backbone.channels, backbone=backbone.fingerprint
     )
-    ddm_detector.save_detector(output, description, trained.scale, trained.network)
+    save_detector(output, description, {"scale": trained.scale, "network": trained.network})
     return {
         "episodes": len(episodes),
         "windows": trained.windows,
+        "positives": trained.positives,
+        "loss": round(trained.loss, 4),
+    }
+
+
+def _train_motion_net(
+    params: EventsConfig,
+    settings: DetectorTrainingConfig,
+    watched: Iterator[tuple[LabelledEpisode, EncodedFrames]],
+    episodes: Sequence[LabelledEpisode],
+    output: Path,
+    progress: Progress,
+) -> Summary:
+    from dualvla_core.events.detector_folder import save_detector  # noqa: PLC0415 - torch is an extra
+    from dualvla_core.events.motion_net import MotionNetDescription, train_motion_net  # noqa: PLC0415
+
+    config = params.motion_net
+    motion, total = {}, len(episodes) + config.steps
+    for done, (episode, frames) in enumerate(watched, start=1):
+        motion[episode.episode] = flow_sequence(config.flow, frames, np.arange(episode.length) / episode.fps)
+        progress(done, total)
+    trained = train_motion_net(
+        config, settings, episodes, motion, lambda done, _: progress(len(episodes) + done, total)
+    )
+    rate = float(np.median([each.fps for each in episodes]))
+    save_detector(
+        output,
+        MotionNetDescription(motion_net=config, camera=params.camera, fps=rate),
+        {"network": trained.network},
+    )
+    return {
+        "episodes": len(episodes),
+        "frames": trained.frames,
         "positives": trained.positives,
         "loss": round(trained.loss, 4),
     }
@@ -87,14 +139,21 @@ def _frames(
     segments: Sequence[Path], episodes: Sequence[LabelledEpisode], camera: str | None
 ) -> Iterator[tuple[LabelledEpisode, EncodedFrames]]:
     """Each of ``episodes`` with its images, in their order. Raises `ArtifactError` when no segment holds one."""
+    for episode, segment, place in _places(segments, episodes):
+        yield episode, EncodedFrames(segment.images(place, watched_camera(camera, segment.cameras)))
+
+
+def _places(
+    segments: Sequence[Path], episodes: Sequence[LabelledEpisode]
+) -> Iterator[tuple[LabelledEpisode, Segment, int]]:
+    """Each of ``episodes`` with its segment and position there. Raises `ArtifactError` when no segment holds one."""
     opened = [Segment(folder) for folder in segments]
     places = {name: segment for segment in opened for name in segment.episodes["episode"].to_pylist()}
     for episode in episodes:
         if episode.episode not in places:
             raise ArtifactError(f"No segment holds the labelled episode {episode.episode}; decode its dataset again.")
         segment = places[episode.episode]
-        images = segment.images(segment.find(episode.episode), watched_camera(camera, segment.cameras))
-        yield episode, EncodedFrames(images)
+        yield episode, segment, segment.find(episode.episode)
 
 
 def calibrate_event_detector(
@@ -118,19 +177,27 @@ def calibrate_event_detector(
 
 def compare_event_detectors(
     params: EventsTrainingConfig,
+    reference: MotionNetConfig,
     labels: Path,
     boundaries: Mapping[DetectorName, Sequence[Path]],
     calibrations: Mapping[DetectorName, Path],
+    segments: Sequence[Path],
     output: Path,
+    progress: Progress = silent,
 ) -> Summary:
     """Write ``comparison.json``: each detector and each baseline on held-out episodes and on held-out tasks.
 
     On held-out episodes the prior of phase times knows the task's labelled episodes that are not for testing. On
     held-out tasks, all of whose episodes are new to every detector, it knows the other tasks only, as the detectors do;
-    ``told_phase_times`` is the prior that was told the labels of the task's other episodes.
+    ``told_phase_times`` is the prior that was told the labels of the task's other episodes. Two references know the
+    arm's motion as ``segments`` hold it, one of them through a ``reference`` network (`arm.arm_boundaries`).
 
-    Raises `ConfigError` when a held-out task is not labelled, or none is left to learn from.
+    Raises `ConfigError` when a held-out task is not labelled, or none is left to learn from, and `DependencyError`
+    without torch.
     """
+    require_torch("motion_net")
+    from dualvla_core.events.arm import arm_boundaries, arm_motion  # noqa: PLC0415 - torch is an extra
+
     labelled = read_labels(labels)
     known, held = by_task(labelled, params.held_out_tasks)
     tests: dict[Group, list[LabelledEpisode]] = {"held-out episodes": choose(params.calibration, known, "test")}
@@ -143,12 +210,17 @@ def compare_event_detectors(
     rows: list[Comparison] = []
     ahead: list[Margin] = []
     learned = [each for each in known if part_of(params.calibration, each.initial_condition) != "test"]
-    for group, episodes in tests.items():
-        found: Detections = detections(read, scores, learned, episodes)
+    motions = {each.episode: arm_motion(segment.signals(place)) for each, segment, place in _places(segments, labelled)}
+    arms = arm_boundaries(
+        reference, params, motions, learned, [each for episodes in tests.values() for each in episodes]
+    )
+    for done, (group, episodes) in enumerate(tests.items(), start=1):
+        found: Detections = {**detections(read, scores, learned, episodes), **arms}
         if group == "held-out tasks":
             found = {**found, "told_phase_times": told_phase_times(held, learned)}
         rows += compare(group, episodes, found)
         ahead += margins(group, episodes, found, list(read))
+        progress(done, len(tests))
     written = {"comparisons": [row.as_json() for row in rows], "margins": [row._asdict() for row in ahead]}
     (output / COMPARISON_FILE).write_text(json.dumps(written, indent=1) + "\n")
     return {f"{row.detector}, {row.group}, ±{row.tolerance}": round(row.agreement.f1, 4) for row in rows}

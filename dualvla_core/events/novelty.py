@@ -1,7 +1,9 @@
 """Event boundaries as novelty on a self-similarity matrix of image features: no training (Foote, ICME 2000).
 
-Frames before a boundary resemble each other, frames after it do too, but the two groups differ: on the matrix of all
-similarities that is a checkerboard, and its contrast is the novelty.
+Moments before a boundary resemble each other, moments after it do too, but the two groups differ: on the matrix of all
+similarities that is a checkerboard, and its contrast is the novelty. What is compared is how the features change from
+frame to frame. Compared themselves, features are newest where the picture changes fastest, which is in the middle of a
+motion and not where one ends and the next begins.
 """
 
 from __future__ import annotations
@@ -37,19 +39,28 @@ class NoveltyDetector:
         samples = sample_frames(timestamps, window / self.params.samples_per_window)
         clock = timestamps[samples]
         levels = self.backbone.describe(frames, samples.tolist())
-        similarity = torch.stack([centred_cosine(level) for level in levels]).mean(0).numpy()
+        vectors = [self._compared(level) for level in levels]
+        similarity = torch.stack([cosine(each) for each in vectors]).mean(0).numpy()
         half = max(1, round(window / float(np.median(np.diff(clock)))))
-        novelty = checkerboard_novelty(similarity.astype(np.float64), half)
+        novelty = np.zeros(len(samples))
+        novelty[: len(similarity)] = checkerboard_novelty(similarity.astype(np.float64), half)
         scale = max(float(novelty.mean()), self.params.noise_floor)
         return np.interp(timestamps, clock, novelty / (novelty + scale)).astype(np.float32)
 
+    def _compared(self, features: torch.Tensor) -> torch.Tensor:
+        """What of the features ``[T, C]`` is compared: the changes from frame to frame ``[T - 1, C]``, or themselves.
 
-def centred_cosine(features: torch.Tensor) -> torch.Tensor:
-    """Cosine similarities ``[T, T]`` of ``[T, C]`` after the trajectory's mean is taken away.
+        Themselves, they are taken without the trajectory's mean: everything that never changes (the table, the walls)
+        would make all frames alike.
+        """
+        if self.params.compares == "changes":
+            return features[1:] - features[:-1]
+        return features - features.mean(0)
 
-    Without that, everything that never changes (the table, the walls) makes all frames alike.
-    """
-    unit = functional.normalize(features - features.mean(0), dim=1)
+
+def cosine(vectors: torch.Tensor) -> torch.Tensor:
+    """Cosine similarities ``[N, N]`` of ``[N, C]``; 0 with a vector of no length."""
+    unit = functional.normalize(vectors, dim=1)
     return unit @ unit.T
 
 

@@ -41,24 +41,37 @@ class OpticalFlowDetector:
         window = self.params.window.within(float(timestamps[-1] - timestamps[0]))
         samples = sample_frames(timestamps, window / self.params.samples_per_window)
         clock = timestamps[samples]
-        motion = self._displacements(frames, samples) / np.diff(clock)[:, None]
+        motion = displacements(self.params, frames, samples) / np.diff(clock)[:, None]
         change = pattern_change(motion, max(1, round(window / float(np.median(np.diff(clock))))))
         scale = max(float(change.sum()) / max(1, len(change) - 2), self.params.noise_floor)  # the ends have no change
         return np.interp(timestamps, clock, change / (change + scale)).astype(np.float32)
 
-    def _displacements(self, frames: Sequence[NDArray[np.uint8]], samples: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Mean displacement per grid cell from each sampled frame to the next ``[S - 1, cells * 2]`` (image sides)."""
-        size, grid = self.params.working_size, self.params.grid
-        flow_of = cv2.DISOpticalFlow.create(_PRESETS[self.params.preset])
-        displacements = np.empty((len(samples) - 1, grid * grid * 2))
-        before = _small_grey(frames[int(samples[0])], size)
-        for index, sample in enumerate(samples[1:].tolist()):
-            after = _small_grey(frames[sample], size)
-            flow = flow_of.calc(before, after, None)  # type: ignore[call-overload]  # [h, w, 2] px
-            cells = cv2.resize(flow, (grid, grid), interpolation=cv2.INTER_AREA)
-            displacements[index] = cells.ravel() / max(after.shape)
-            before = after
-        return displacements
+
+def displacements(
+    params: OpticalFlowConfig, frames: Sequence[NDArray[np.uint8]], samples: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Mean displacement per grid cell from each sampled frame to the next ``[S - 1, cells * 2]`` (image sides)."""
+    flow_of = cv2.DISOpticalFlow.create(_PRESETS[params.preset])
+    found = np.empty((len(samples) - 1, params.grid**2 * 2))
+    before = _small_grey(frames[int(samples[0])], params.working_size)
+    for index, sample in enumerate(samples[1:].tolist()):
+        after = _small_grey(frames[sample], params.working_size)
+        flow = flow_of.calc(before, after, None)  # type: ignore[call-overload]  # [h, w, 2] px
+        cells = cv2.resize(flow, (params.grid, params.grid), interpolation=cv2.INTER_AREA)
+        found[index] = cells.ravel() / max(after.shape)
+        before = after
+    return found
+
+
+def flow_sequence(
+    params: OpticalFlowConfig, frames: Sequence[NDArray[np.uint8]], timestamps: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Mean velocity per grid cell around every frame ``[T, cells * 2]`` (image sides per s)."""
+    if len(timestamps) < 2:
+        return np.zeros((len(timestamps), params.grid**2 * 2), np.float32)
+    steps = displacements(params, frames, np.arange(len(timestamps))) / np.diff(timestamps)[:, None]
+    padded = np.vstack([steps[:1], steps, steps[-1:]])
+    return np.asarray((padded[:-1] + padded[1:]) / 2, np.float32)
 
 
 def sample_frames(timestamps: NDArray[np.float64], step: float) -> NDArray[np.int64]:

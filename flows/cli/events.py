@@ -29,7 +29,7 @@ def train(
     dry_run: DryRun = False,
     force: Force = [],  # noqa: B006
 ) -> None:
-    """Train DDM-Net and calibrate it (or calibrate the detector --set events.detector names); prints its folder.
+    """Train and calibrate DDM-Net, or the detector that --set events.detector names; prints its folder.
 
     Labels are the phases of demonstrations recorded for this, or those of a dataset of your own, in the file that
     --set events_training.labels=FILE names.

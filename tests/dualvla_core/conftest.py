@@ -60,23 +60,23 @@ def pose_embodiment(grippers: bool) -> Embodiment:
     )
 
 
-def joint_embodiment(grippers: bool) -> Embodiment:
-    """Two arms of two joints, with ``grippers`` one each (state l0 l1 lg r0 r1 rg); actions are targets."""
-    size = 2 + grippers
+def joint_embodiment(grippers: int) -> Embodiment:
+    """Two arms of two joints, the last ``grippers`` of them with one (state l0 l1 lg r0 r1 rg); actions are targets."""
+    left = grippers == 2
     arms = [
         Arm(
             name=name,
             joints=SignalSlice(column=STATE, start=start, stop=start + 2),
-            gripper=Gripper(column=STATE, index=start + 2, closed_value=0, open_value=1) if grippers else None,
+            gripper=Gripper(column=STATE, index=start + 2, closed_value=0, open_value=1) if grips else None,
         )
-        for name, start in (("left", 0), ("right", size))
+        for name, start, grips in (("left", 0, left), ("right", 2 + left, grippers > 0))
     ]
     return Embodiment(
         name="test_joints",
         description="two arms",
         robot_types=("test_joints",),
         relative_actions=False,
-        state_size=2 * size,
+        state_size=4 + grippers,
         arms=tuple(arms),
     )
 
@@ -105,7 +105,7 @@ def _batch(episode: SyntheticEpisode, embodiment: Embodiment, cameras: Sequence[
     if episode.gripper is not None and embodiment.has_ee_pose:
         state = np.hstack([state, episode.gripper])
     elif episode.gripper is not None:
-        state = np.hstack([state[:, :2], episode.gripper[:, :1], state[:, 2:], episode.gripper[:, 1:]])
+        state = np.hstack([state[:, :2], episode.gripper[:, :-1], state[:, 2:], episode.gripper[:, -1:]])
     actions = np.diff(state, axis=0, append=state[-1:]) if episode.actions is None else episode.actions
     times = np.arange(length) / episode.fps if episode.timestamps is None else episode.timestamps
     reasoning = episode.reasoning or [None] * length
@@ -162,8 +162,8 @@ def make_segment(tmp_path: Path) -> MakeSegment:
 
 def write_segment(folder: Path, episodes: Sequence[SyntheticEpisode], space: str, cameras: Sequence[str]) -> Path:
     """Write ``episodes`` as one segment and return its folder."""
-    has_gripper = episodes[0].gripper is not None
-    embodiment = pose_embodiment(has_gripper) if space == "pose" else joint_embodiment(has_gripper)
+    grippers = 0 if episodes[0].gripper is None else episodes[0].gripper.shape[1]
+    embodiment = pose_embodiment(grippers > 0) if space == "pose" else joint_embodiment(grippers)
     folder.mkdir()
     names = [each.name or hashlib.sha256(f"{index}".encode()).hexdigest() for index, each in enumerate(episodes)]
     metadata = {"dualvla": json.dumps({"format": 1, "embodiment": embodiment.model_dump(mode="json")})}

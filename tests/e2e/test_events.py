@@ -30,8 +30,9 @@ def test_a_detector_is_trained_compared_and_used(command_line: Callable[..., Com
 
     compared = command("events", "compare", "--preset", "minimal")
     assert compared.returncode == 0, compared.stderr
-    assert "train_event_detector" not in compared.executed  # of the same episodes and settings: there already
-    for name in ("ddm_net", "novelty", "optical_flow", "uniform", "random", "phase_times"):
+    assert compared.executed["train_event_detector"] == 1  # motion_net; ddm_net's is there already
+    detectors = ("ddm_net", "motion_net", "novelty", "optical_flow")
+    for name in (*detectors, "uniform", "random", "phase_times", "arm_peaks", "arm_learned"):
         assert f"±3         {name:<18} " in compared.stdout
     assert "ddm_net minus uniform" in compared.stdout
 

@@ -13,14 +13,14 @@ from dualvla_core.errors import ArtifactError  # noqa: E402
 from dualvla_core.events.backbones import Backbone  # noqa: E402
 from dualvla_core.events.config import DDMNetConfig, Span  # noqa: E402
 from dualvla_core.events.ddm_detector import (  # noqa: E402
+    DDMNetDescription,
     DDMNetDetector,
-    DetectorDescription,
     FeatureScale,
     frame_rate,
     sample_windows,
-    save_detector,
 )
 from dualvla_core.events.ddm_net import DDMNet  # noqa: E402
+from dualvla_core.events.detector_folder import save_detector  # noqa: E402
 
 MakeImages = Callable[[np.ndarray], list[np.ndarray]]
 
@@ -45,10 +45,10 @@ def trained(small_ddm_net: DDMNetConfig, tmp_path: Path) -> Path:
     torch.manual_seed(3)
     network, scale = DDMNet(small_ddm_net.network, backbone.channels), FeatureScale(backbone.channels)
     scale.fit([torch.rand(9, size) for size in backbone.channels])
-    description = DetectorDescription(
+    description = DDMNetDescription(
         ddm_net=small_ddm_net, camera=None, channels=backbone.channels, backbone=backbone.fingerprint
     )
-    save_detector(tmp_path, description, scale, network)
+    save_detector(tmp_path, description, {"scale": scale, "network": network})
     return tmp_path
 
 

@@ -16,6 +16,7 @@ from dualvla_core.events.config import (
     DDMNetConfig,
     DetectorTrainingConfig,
     EventsTrainingConfig,
+    MotionNetConfig,
     Span,
 )
 from dualvla_core.events.labels import part_of, read_labels
@@ -71,7 +72,8 @@ def _folder(parent: Path, name: str) -> Path:
 def test_from_labels_to_a_comparison(labelled: tuple[Path, Path], small_ddm_net: DDMNetConfig, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     segment, labels = labelled
-    params = EventsConfig(detector="ddm_net", ddm_net=small_ddm_net)
+    small = MotionNetConfig(width=8, dilations=(1, 2), steps=60, learning_rate=0.02)
+    params = EventsConfig(detector="ddm_net", ddm_net=small_ddm_net, motion_net=small)
     calls: list[tuple[int, int]] = []
     detector = _folder(tmp_path, "detector")
     summary = train_event_detector(
@@ -81,9 +83,15 @@ def test_from_labels_to_a_comparison(labelled: tuple[Path, Path], small_ddm_net:
     wanted = [episode for episode in of_task if part_of(SETTINGS.calibration, episode) == "train"]
     assert summary["episodes"] == len(wanted)
     assert calls[-1] == (len(wanted) + 40, len(wanted) + 40)
+    by_motion = _folder(tmp_path, "by motion")
+    moved = train_event_detector(
+        params.model_copy(update={"detector": "motion_net"}), SETTINGS, [segment], labels, by_motion
+    )
+    assert (moved["episodes"], moved["frames"]) == (len(wanted), len(wanted) * LENGTH)
+    assert {path.name for path in by_motion.iterdir()} == {"detector.json", "detector.safetensors"}
 
     scores, calibrations = {}, {}
-    for name, trained in (("ddm_net", detector), ("optical_flow", None)):
+    for name, trained in (("ddm_net", detector), ("motion_net", by_motion), ("optical_flow", None)):
         own = params.model_copy(update={"detector": name})
         scores[name] = _folder(tmp_path, f"scores {name}")
         detect_event_boundaries(own, segment, scores[name], trained)
@@ -91,7 +99,7 @@ def test_from_labels_to_a_comparison(labelled: tuple[Path, Path], small_ddm_net:
         calibrate_event_detector(SETTINGS.calibration, own, ("b",), labels, [scores[name]], calibrations[name])
     output = _folder(tmp_path, "comparison")
     compared = compare_event_detectors(
-        SETTINGS, labels, {name: [folder] for name, folder in scores.items()}, calibrations, output
+        SETTINGS, small, labels, {name: [folder] for name, folder in scores.items()}, calibrations, [segment], output
     )
     written = json.loads((output / "comparison.json").read_text())
     found = {(row["detector"], row["group"], row["tolerance"]): row for row in written["comparisons"]}
@@ -100,7 +108,10 @@ def test_from_labels_to_a_comparison(labelled: tuple[Path, Path], small_ddm_net:
     assert ("told_phase_times", "held-out tasks", 1) in found
     assert ("told_phase_times", "held-out episodes", 1) not in found
     assert found["ddm_net", "held-out episodes", 3]["f1"] > found["random", "held-out episodes", 3]["f1"]
-    assert {row["detector"] for row in written["margins"]} == {"ddm_net", "optical_flow"}
+    assert {row["detector"] for row in written["margins"]} == {"ddm_net", "motion_net", "optical_flow"}
+    arms = {row["other"] for row in written["margins"] if row["other"].startswith("arm")}
+    assert arms == {"arm_peaks", "arm_learned"}
+    assert found["arm_peaks", "held-out tasks", 3]["f1"] > 0.9  # the squares start with a jerk
 
 
 def test_the_same_labels_give_the_same_detector(

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from dualvla_core.events.config import BackboneConfig, NoveltyConfig  # noqa: E402
-from dualvla_core.events.novelty import NoveltyDetector, centred_cosine, checkerboard_novelty  # noqa: E402
+from dualvla_core.events.novelty import NoveltyDetector, checkerboard_novelty, cosine  # noqa: E402
 
 
 def test_two_scenes_are_separated_where_one_follows_the_other() -> None:
@@ -31,9 +34,41 @@ def test_near_frames_weigh_more() -> None:
     assert checkerboard_novelty(similarity, half=2)[2] == pytest.approx(within / 2)
 
 
-def test_similarity_is_about_what_changes() -> None:
-    constant = torch.tensor([[100.0, 1.0], [100.0, -1.0], [100.0, 1.0]])
-    assert centred_cosine(constant)[0, 1] == pytest.approx(-1, abs=1e-4)
+def test_similarity_is_the_cosine() -> None:
+    vectors = torch.tensor([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0], [0.0, 0.0]])
+    assert cosine(vectors).tolist() == [[1, 0, -1, 0], [0, 1, 0, 0], [-1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+class DrawnFeatures:
+    """A backbone that has seen the features already."""
+
+    def __init__(self, features: np.ndarray) -> None:
+        self.features = torch.from_numpy(features.astype(np.float32))
+
+    def describe(self, _frames: Any, indices: Sequence[int]) -> list[Any]:
+        return [self.features[indices]]
+
+
+def _score(small_backbone: BackboneConfig, features: np.ndarray, compares: str) -> np.ndarray:
+    detector = NoveltyDetector(NoveltyConfig.model_validate({"backbone": small_backbone, "compares": compares}))
+    detector.backbone = DrawnFeatures(features)  # type: ignore[assignment]
+    return detector.score([], np.arange(len(features)) / 10)
+
+
+def test_a_turn_is_new_and_going_on_is_not(small_backbone: BackboneConfig) -> None:
+    times = np.arange(31)
+    straight = np.stack([times, 0 * times, 0 * times + 100.0], axis=1)
+    turning = np.stack([np.minimum(times, 14), np.maximum(times - 14, 0), 0 * times + 100.0], axis=1)
+    assert _score(small_backbone, straight, "changes").max() < 0.01
+    scores = _score(small_backbone, turning, "changes")
+    assert scores.argmax() == 14
+    assert np.delete(scores, range(9, 20)).max() < 0.01
+
+
+def test_features_themselves_are_newest_where_they_change_fastest(small_backbone: BackboneConfig) -> None:
+    steps = np.where(abs(np.arange(30) - 20) <= 1, 5.0, 0.1)
+    path = np.stack([np.cumsum(steps), np.full(30, 100.0)], axis=1)
+    assert abs(int(_score(small_backbone, path, "features").argmax()) - 20) <= 1
 
 
 def test_a_change_of_scene_is_found(small_backbone: BackboneConfig) -> None:
@@ -43,7 +78,8 @@ def test_a_change_of_scene_is_found(small_backbone: BackboneConfig) -> None:
         (scenes[index >= 13].astype(int) + rng.integers(0, 3, (48, 48, 3))).clip(0, 255).astype(np.uint8)
         for index in range(30)
     ]
-    scores = NoveltyDetector(NoveltyConfig(backbone=small_backbone)).score(frames, np.arange(30) / 10)
+    detector = NoveltyDetector(NoveltyConfig(backbone=small_backbone, compares="features"))
+    scores = detector.score(frames, np.arange(30) / 10)
     assert scores.argmax() == 13
     assert scores.dtype == np.float32
     assert ((scores >= 0) & (scores < 1)).all()

@@ -41,15 +41,21 @@ def test_a_kept_frame() -> None:
     ("changes", "phrase"),
     [
         ({"keep": False, "reasoning_words": 1}, "loses its reasoning of 1 word."),
-        ({"keep": False, "has_reasoning": False}, "has no reasoning to drop."),
-        ({"has_reasoning": False}, "has no reasoning to keep."),
-        ({"boundary_distance": None, "scene_label": False}, "no frame of the trajectory is an event boundary"),
+        ({"keep": False, "has_reasoning": False}, "has no reasoning to drop. Its"),
+        ({"has_reasoning": False}, "has no reasoning to keep. Its"),
+        (
+            {"boundary_distance": None, "scene_label": False},
+            "no frame of the trajectory is an event boundary at the threshold 0.50: scene label 0.",
+        ),
         ({"boundary_distance": 0}, "and it is an event boundary (threshold 0.50): scene label 1."),
-        ({"boundary_distance": 1}, "is 1 frame away"),
-        ({"acceleration": None, "acceleration_mean": None}, "Its acceleration is undefined"),
+        ({"boundary_distance": 1}, "is 1 frame away: scene"),
+        (
+            {"acceleration": None, "acceleration_mean": None},
+            "Its acceleration is undefined, as it is at both ends of a trajectory, and the gripper",
+        ),
         ({"acceleration": 0.0, "acceleration_mean": 0.0}, "against a mean of 0, and the gripper"),
-        ({"gripper_flip": True, "gripper_after": [False]}, "the gripper closes here"),
-        ({"gripper_flip": True, "gripper_before": [False]}, "the gripper opens here"),
+        ({"gripper_flip": True, "gripper_after": [False]}, "the gripper closes here: action"),
+        ({"gripper_flip": True, "gripper_before": [False]}, "the gripper opens here: action"),
         (
             {"gripper_flip": True, "gripper_before": [True, False, True], "gripper_after": [False, False, False]},
             "gripper 0 closes and gripper 2 closes here",

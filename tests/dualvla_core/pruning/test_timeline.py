@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -74,16 +75,37 @@ def test_silence_is_told_only_where_something_was_said() -> None:
     assert utterances([]) == []
 
 
-def test_an_episode_of_one_silent_frame(make_segment: Callable[..., Path], tmp_path: Path) -> None:
-    segment = make_segment([{"trajectory": np.zeros((1, 6)), "reasoning": [None], "name": "one"}])
-    folders = CuratedFolders(segment, *(tmp_path / name for name in ("boundaries", "kinematics", "decisions")))
-    for folder in folders[1:4]:
-        folder.mkdir()
-    columns = {"episode": ["one"], "frame_index": [0], "score": [np.float32(0)]}
-    pq.write_table(pa.table(columns, schema=BOUNDARIES), folders.boundaries / "boundaries.parquet")
-    compute_kinematics(KinematicsConfig(), segment, folders.kinematics)
-    prune_reasoning(PruningConfig(), *folders[:4])
-    timeline = episode_timeline(folders, 0)
+@pytest.fixture
+def curated(make_segment: Callable[..., Path], tmp_path: Path) -> Callable[..., CuratedFolders]:
+    """A factory of one curated episode, named "one", whose video shows no event boundary."""
+
+    def make(episode: dict[str, Any], space: str = "pose") -> CuratedFolders:
+        segment = make_segment([{**episode, "name": "one"}], space)
+        folders = CuratedFolders(segment, *(tmp_path / name for name in ("boundaries", "kinematics", "decisions")))
+        for folder in folders[1:4]:
+            folder.mkdir()
+        length = len(episode["trajectory"])
+        columns = {"episode": ["one"] * length, "frame_index": range(length), "score": np.zeros(length, np.float32)}
+        pq.write_table(pa.table(columns, schema=BOUNDARIES), folders.boundaries / "boundaries.parquet")
+        compute_kinematics(KinematicsConfig(), segment, folders.kinematics)
+        prune_reasoning(PruningConfig(), *folders[:4])
+        return folders
+
+    return make
+
+
+def test_an_episode_of_one_silent_frame(curated: Callable[..., CuratedFolders]) -> None:
+    timeline = episode_timeline(curated({"trajectory": np.zeros((1, 6)), "reasoning": [None]}), 0)
     assert (timeline.episode, timeline.instruction) == ("one", "push the block")
     assert timeline.texts["reasoning/before"] == []
     assert timeline.texts["decision/rule"] == [Utterance(0, "dropped: no event boundary and steady motion")]
+
+
+def test_of_two_arms_one_may_have_a_gripper(curated: Callable[..., CuratedFolders]) -> None:
+    openness = np.array([1.0, 1, 0, 0])
+    folders = curated({"trajectory": np.zeros((4, 4)), "gripper": openness[:, None]}, "joints")
+    signals = episode_timeline(folders, 0).signals
+    assert {name: signals[name].tolist() for name in signals if name.startswith("gripper/")} == {
+        "gripper/transition": [0, 0, 1, 0],
+        "gripper/right": openness.tolist(),
+    }
