@@ -25,7 +25,7 @@ _ROOT = Path(__file__).parent.parent
 _GRACE_S = 20.0
 _WATCH_S = 0.5
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-"""Settings of glibc (the highest it takes) by which a step's memory serves the next one, instead of being mapped anew."""
+"""Settings of glibc (the highest it takes) by which a step's memory serves the next one; it maps it anew otherwise."""
 _FORWARDED = ("NCCL_", "GLOO_", "UCX_")  # settings of the network, which other machines need as well
 
 
