@@ -1,20 +1,25 @@
 """Numbers over training seeds: means, intervals, and differences from a reference variant.
 
 The training seed is what was repeated, so it is what intervals are made of: Student's t over the seeds' means. With
-three seeds they are wide, and that is what three seeds know.
+three seeds they are wide, and that is what three seeds know. Seeds may agree by chance closer than their own trials are
+precise; success is therefore never taken to vary less between seeds than it does between trials.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean, pvariance, stdev
+from typing import TypeAlias
 
 from pydantic import Field
 
 from dualvla_core.evaluation.paired import sign_test
 from dualvla_core.experiments.outcome import SeedOutcome
 from dualvla_core.params import Params
+
+Signs: TypeAlias = Sequence[Sequence[float]]
+"""Per seed and trial: 1 where only one of two variants solved it, -1 where only the other did, else 0."""
 
 MEASURES: dict[str, str] = {
     "success": "closed-loop success (%)",
@@ -32,7 +37,7 @@ class Estimate(Params):
     """A mean over training seeds."""
 
     mean: float = Field(description="Mean of the seeds' values.")
-    low: float | None = Field(description="Lower end of its 95 % t interval; none with a single seed.")
+    low: float | None = Field(description="Lower end of its 95 % t interval; none where nothing is known to vary.")
     high: float | None = Field(description="Upper end.")
     seeds: tuple[float, ...] = Field(description="The value of each seed.")
 
@@ -71,15 +76,24 @@ class ExperimentSummary(Params):
     differences: tuple[Difference, ...] = Field(description="Every other variant against the reference.")
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """The mean of at least one seed's values, with Student's t interval (n - 1 degrees of freedom)."""
+def estimate(values: Sequence[float], trials: Sequence[Sequence[float]] = ()) -> Estimate:
+    """The mean of at least one seed's values, with Student's t interval (n - 1 degrees of freedom).
+
+    Args:
+        values: one a seed.
+        trials: per seed, those that its value is the mean of; they give the least that seeds are taken to vary by.
+
+    There is no interval with one seed, nor where seeds are equal and their trials unknown or all alike.
+    """
     from scipy.stats import t as student  # noqa: PLC0415 - takes a second, and comes with the extra `train`
 
-    mean = fmean(values)
-    if len(values) < 2:
-        return Estimate(mean=mean, low=None, high=None, seeds=tuple(values))
-    half = float(student.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return Estimate(mean=mean, low=mean - half, high=mean + half, seeds=tuple(values))
+    mean, half = fmean(values), 0.0
+    if len(values) > 1:
+        within = fmean(pvariance(each) / len(each) for each in trials) if trials else 0.0
+        spread = max(stdev(values), math.sqrt(within))
+        half = float(student.ppf(0.975, len(values) - 1)) * spread / math.sqrt(len(values))
+    low, high = (mean - half, mean + half) if half else (None, None)
+    return Estimate(mean=mean, low=low, high=high, seeds=tuple(values))
 
 
 def summarise(
@@ -97,7 +111,12 @@ def summarise(
     found = [{name: each.measures() for name, each in seed.variants.items()} for seed in seeds]
     variants = {
         name: {
-            measure: estimate([value for value in values if value is not None])
+            measure: estimate(
+                [value for value in values if value is not None],
+                [[100 * solved for solved in each.get(name, {}).values()] for each in trials]
+                if measure == "success"
+                else (),
+            )
             for measure in MEASURES
             if None not in (values := [each[name][measure] for each in found])
         }
@@ -120,16 +139,17 @@ def summarise(
     )
 
 
-def _difference(name: str, measure: str, own: Estimate, other: Estimate, signs: Sequence[float]) -> Difference:
+def _difference(name: str, measure: str, own: Estimate, other: Estimate, signs: Signs) -> Difference:
     """``own`` minus ``other``, seed by seed; ``signs`` are of the trials' differences in success."""
     better = worse = p_value = None
     if measure == "success":
-        better, worse = sum(sign > 0 for sign in signs), sum(sign < 0 for sign in signs)
+        better, worse = (sum(sign == wanted for seed in signs for sign in seed) for wanted in (1, -1))
         p_value = sign_test(better, worse)
-    found = estimate([one - two for one, two in zip(own.seeds, other.seeds, strict=True)])
+    values = [one - two for one, two in zip(own.seeds, other.seeds, strict=True)]
+    found = estimate(values, [[100 * sign for sign in seed] for seed in signs] if measure == "success" else ())
     return Difference(variant=name, measure=measure, estimate=found, better=better, worse=worse, p_value=p_value)
 
 
-def _signs(name: str, reference: str, trials: Sequence[Mapping[str, Mapping[tuple[str, int], float]]]) -> list[float]:
-    """Success of a variant minus that of the reference, trial by trial over all seeds."""
-    return [success - each[reference][trial] for each in trials for trial, success in each.get(name, {}).items()]
+def _signs(name: str, reference: str, trials: Sequence[Mapping[str, Mapping[tuple[str, int], float]]]) -> Signs:
+    """Per seed, success of a variant minus that of the reference, trial by trial."""
+    return [[success - each[reference][trial] for trial, success in each.get(name, {}).items()] for each in trials]

@@ -34,8 +34,8 @@ def published(make_seed: MakeSeed, output: Path, seeds: int) -> str:
 def test_the_page_holds_every_variant_and_its_words(make_seed: MakeSeed, tmp_path: Path) -> None:
     page = published(make_seed, tmp_path / "output", 3)
     assert "&lt;ours&gt;" in page
-    assert "75.0 [75.0, 75.0]" in page
-    assert "-50.0 [-50.0, -50.0]" in page
+    assert "75.0 [21.2, 128.8]" in page
+    assert "-50.0 [-112.1, +12.1]" in page
     assert "nothing below should be generalised" not in page
 
 

@@ -28,11 +28,20 @@ def test_one_seed_has_no_interval_and_tells_nothing() -> None:
     assert (found.mean, found.low, found.high, found.excludes_zero) == (7, None, None, False)
 
 
+def test_seeds_that_agree_by_chance_are_not_taken_to_vary_less_than_their_trials() -> None:
+    halves = [[100.0, 0.0] * 8] * 2  # a standard error of 50 / sqrt(16)
+    found = estimate([50, 50], halves)
+    assert found.high == pytest.approx(50 + 12.706205 * 12.5 / 2**0.5)  # t(0.975, 1 degree of freedom)
+    assert estimate([20, 80], halves) == estimate([20, 80]), "they differ by more"
+    assert estimate([5, 5]).low is None, "nothing is known to vary"
+    assert estimate([100, 100], [[100.0] * 4] * 2).low is None
+
+
 def test_differences_are_taken_within_seeds(make_seed: MakeSeed) -> None:
     folders = [
-        make_seed(0, dualvla="SSSS", raw_5="SSff"),
-        make_seed(1, dualvla="SSSf", raw_5="Sfff"),
-        make_seed(2, dualvla="SSff", raw_5="ffff"),
+        make_seed(0, dualvla="SSSS" * 16, raw_5="SSff" * 16),
+        make_seed(1, dualvla="SSSf" * 16, raw_5="Sfff" * 16),
+        make_seed(2, dualvla="SSff" * 16, raw_5="ffff" * 16),
     ]
     found = over(folders)
     assert found.seeds == (0, 1, 2)
@@ -41,8 +50,9 @@ def test_differences_are_taken_within_seeds(make_seed: MakeSeed) -> None:
     assert success.variant == "raw_5"
     assert success.estimate.seeds == (-50, -50, -50)  # the seeds differ by far more than the variants vary
     assert success.verdict == "below"
-    assert (success.better, success.worse) == (0, 6)
-    assert success.p_value == pytest.approx(2 / 2**6)
+    assert success.estimate.high == pytest.approx(-50 + 4.302653 * 50 / 64**0.5 / 3**0.5)
+    assert (success.better, success.worse) == (0, 96)
+    assert success.p_value == pytest.approx(2 / 2**96)
 
 
 def test_a_difference_that_varies_with_the_seed_is_not_told_apart(make_seed: MakeSeed) -> None:
