@@ -67,7 +67,7 @@ def tell_detector(run: RunContext, config: PipelineConfig, settings: Settings, p
 
 
 def tell_comparison(run: RunContext, _config: PipelineConfig, _settings: Settings, compared: ArtifactRef) -> None:
-    """The table of detectors, a line each, and by how much each is ahead of the baselines."""
+    """The table of detectors, a line each, and by how much each is ahead of baselines and references."""
     from tasks.stage import open_artifacts  # noqa: PLC0415
 
     folder = open_artifacts(run).folder(compared)
@@ -79,11 +79,13 @@ def tell_comparison(run: RunContext, _config: PipelineConfig, _settings: Setting
             f"  {row['group']:<18} ±{row['tolerance']:<9} {row['detector']:<18} {interval:<22} "
             f"{row['precision']:<10.3f} {row['recall']:.3f}"
         )
-    for row in table["margins"]:
+    widest = max(row["tolerance"] for row in table["margins"])
+    for row in (row for row in table["margins"] if row["tolerance"] == widest):
         lines.append(
             f"  {row['group']:<18} ±{row['tolerance']:<9} {row['detector']} minus {row['other']} "
             f"{row['value']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         )
+    lines.append(f"  {folder / 'comparison.json'} holds the other margins, too.")
     typer.echo("\n".join(lines))
 
 

@@ -30,3 +30,20 @@ def test_numbers_out_of_range_are_refused(field: str, value: float) -> None:
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_every_score_may_be_the_threshold(threshold: float) -> None:
     assert PruningConfig(boundary_threshold=threshold).boundary_threshold == threshold
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"rule": "dual"},
+        {"rule": "scene_only"},
+        {"rule": "action_only"},
+        {"rule": "none"},
+        {"rule": "random", "seed": 0},
+        {"rule": "uniform"},
+        {"scene_label": "peaks"},
+        {"scene_label": "score"},
+    ],
+)
+def test_what_is_documented_may_be_chosen(chosen: dict[str, str | int]) -> None:
+    assert PruningConfig.model_validate(chosen).model_dump(include=set(chosen)) == chosen

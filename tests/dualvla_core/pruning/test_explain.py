@@ -58,18 +58,30 @@ def test_a_kept_frame() -> None:
         ({"gripper_flip": True, "gripper_before": [False]}, "the gripper opens here: action"),
         (
             {"gripper_flip": True, "gripper_before": [True, False, True], "gripper_after": [False, False, False]},
-            "gripper 0 closes and gripper 2 closes here",
+            "gripper 0 closes and gripper 2 closes here: action",
         ),
         ({"gripper_flip": True}, "the gripper is about to change state: action"),
         ({"gripper_flip": True, "gripper_before": None}, "the gripper is about to change state: action"),
-        ({"keep": False}, "It would be kept at boundary thresholds up to 0.712."),
-        ({"keep": False, "kept_up_to": None}, "No boundary threshold would keep it."),
-        ({"kept_up_to": 1.0}, "It is kept at every boundary threshold."),
-        ({"kept_up_to": None}, "That was a draw, which no threshold decides."),
-        ({"keep": False, "kept_up_to": None, "rule": DROPPED_BY_CHANCE}, "That was a draw"),
-        ({"keep": False, "kept_up_to": None, "rule": DROPPED_EVENLY}, "That was a draw"),
         ({"action_label": False}, "action label 0."),
     ],
 )
 def test_every_case_has_its_words(changes: dict[str, Any], phrase: str) -> None:
     assert phrase in explain_frame(KEPT | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"keep": False}, "It would be kept at boundary thresholds up to 0.712."),
+        ({"keep": False, "kept_up_to": None}, "No boundary threshold would keep it."),
+        ({"kept_up_to": 1.0}, "It is kept at every boundary threshold."),
+        ({"kept_up_to": None}, "That was a draw, which no threshold decides."),
+        (
+            {"keep": False, "kept_up_to": None, "rule": DROPPED_BY_CHANCE},
+            "That was a draw, which no threshold decides.",
+        ),
+        ({"keep": False, "kept_up_to": None, "rule": DROPPED_EVENLY}, "That was a draw, which no threshold decides."),
+    ],
+)
+def test_what_another_threshold_would_change_comes_last(changes: dict[str, Any], sentence: str) -> None:
+    assert explain_frame(KEPT | changes).endswith(f". {sentence}")
