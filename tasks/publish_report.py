@@ -63,7 +63,7 @@ class PolicyArtifacts(Params):
         return {f"{policy}.{role}": (ref,) for role, ref in self if ref is not None}
 
 
-@stage("publish_report", version=6)
+@stage("publish_report", version=7)
 def publish_report(
     _run: RunContext,
     config: ReportParams,

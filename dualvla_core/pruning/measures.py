@@ -21,6 +21,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _SMALLEST_GROUP = 4  # episodes; the median of fewer says little
 _NORMAL = 0.6745  # median absolute deviation of a standard normal distribution
 _NORMAL_MEAN = 0.7979  # mean absolute deviation of one
+_USUAL = 0.1  # of the median; a few episodes may agree by chance, so their spread is never taken to be less
 
 
 class TextMeasure(NamedTuple):
@@ -95,8 +96,8 @@ def surprising_episodes(
 
     Each of the ``quantities`` (retention ratio, boundaries per second; one number per episode) is compared with its
     median over the episode's group (its task), or over all episodes where the group is small. The deviation is the
-    modified z-score of Iglewicz and Hoaglin, by the mean absolute deviation where the median one is 0. Episodes that
-    deviate in nothing are left out; ties keep their order.
+    modified z-score of Iglewicz and Hoaglin, by the mean absolute deviation where the median one is 0, and by a tenth
+    of the median where the spread is less. Episodes that deviate in nothing are left out; ties keep their order.
     """
     found: dict[str, Surprise] = {}
     names = np.asarray(groups)
@@ -127,8 +128,8 @@ def _entropy(counts: Counter[str]) -> float:
 
 
 def _deviation(value: float, peers: NDArray[np.float64]) -> float:
-    distances = np.abs(peers - np.median(peers))
-    for spread, unit in ((np.median(distances), _NORMAL), (distances.mean(), _NORMAL_MEAN)):
-        if spread > 0:
-            return float(unit * (value - np.median(peers)) / spread)
-    return 0.0
+    median = np.median(peers)
+    distances = np.abs(peers - median)
+    spread = float(np.median(distances)) / _NORMAL or float(distances.mean()) / _NORMAL_MEAN
+    spread = max(spread, _USUAL * abs(float(median)))
+    return float(value - median) / spread if spread > 0 else 0.0

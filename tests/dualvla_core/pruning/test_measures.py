@@ -91,6 +91,13 @@ def test_the_most_deviating_quantity_counts() -> None:
     assert [surprise.episode for surprise in found] == ["e", "a", "b", "d"]  # c is the median in both
 
 
+def test_a_few_that_agree_by_chance_make_nobody_surprising() -> None:
+    agreed = [0.200, 0.201, 0.199, 0.2005, 0.206]  # median distance 0.0005, of which 0.206 lies eleven away
+    found = surprising_episodes({"ratio": agreed}, list("abcde"), ["push"] * 5)
+    assert found[0].episode == "e"
+    assert found[0].deviation == pytest.approx((0.206 - 0.2005) / (0.1 * 0.2005))
+
+
 def test_equal_episodes_surprise_nobody() -> None:
     assert surprising_episodes({"ratio": [0.5] * 5}, list("abcde"), ["push"] * 5) == []
 
