@@ -43,10 +43,10 @@ def measure_experiment(
     return Work(params={"experiment": experiment, "seed": seed, "fine_tuning": steps}, inputs=inputs, body=body)
 
 
-@stage("publish_experiment", version=2)
+@stage("publish_experiment", version=3)
 def publish_experiment(
     _run: RunContext,
-    reference: str,
+    references: tuple[str, ...],
     text: ExperimentText,
     setting: Mapping[str, str],
     seeds: tuple[ArtifactRef, ...],
@@ -54,9 +54,9 @@ def publish_experiment(
     """``experiment.html``, ``experiment.json`` and ``section.md`` over all seeds."""
 
     def body(job: Job) -> Summary:
-        return publish(reference, text, [job.store.folder(seed) for seed in seeds], setting, job.output)
+        return publish(references, text, [job.store.folder(seed) for seed in seeds], setting, job.output)
 
-    params = {"reference": reference, "text": text.model_dump(mode="json"), "setting": dict(setting)}
+    params = {"references": list(references), "text": text.model_dump(mode="json"), "setting": dict(setting)}
     return Work(params=params, inputs={"seeds": seeds}, body=body)
 
 

@@ -57,18 +57,22 @@ class Curve:
 
 
 def publish(
-    reference: str, text: ExperimentText, folders: Sequence[Path], setting: Mapping[str, Any], output: Path
+    references: Sequence[str],
+    text: ExperimentText,
+    folders: Sequence[Path],
+    setting: Mapping[str, Any],
+    output: Path,
 ) -> Summary:
     """Write ``experiment.html``, ``experiment.json`` and ``section.md``.
 
     Args:
-        reference: the variant others are compared with.
+        references: the variants others are compared with, the one that the experiment is about first.
         text: what is asked, and what the variants are.
         folders: of every seed's `measure_seed`, at least one.
         setting: what was held fixed, as shown.
         output: an empty folder.
     """
-    found = summarise(reference, [read_seed(each) for each in folders], [read_trials(each) for each in folders])
+    found = summarise(references, [read_seed(each) for each in folders], [read_trials(each) for each in folders])
     measures = [name for name in MEASURES if any(name in each for each in found.variants.values())]
     (output / NUMBERS).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (output / SECTION).write_text(section(text, found, measures), encoding="utf-8")
@@ -86,6 +90,7 @@ def publish(
         height=HEIGHT,
         estimated=estimated,
         signed=signed,
+        solved_alone=solved_alone,
     )
     (output / PAGE).write_text(page, encoding="utf-8")
     means = {f"{name}.{measure}": each.mean for name, row in found.variants.items() for measure, each in row.items()}
@@ -118,7 +123,7 @@ def marks(placed: Iterable[tuple[str, int, Place, tuple[Place, ...]]]) -> tuple[
 
 
 def curves(found: ExperimentSummary) -> tuple[Curve, ...]:
-    """Success, questions and reasoning over the steps of fine-tuning on raw data; the reference is off the line."""
+    """Success, questions and reasoning over the steps of fine-tuning on raw data; its subject is off the line."""
     x = Scale(0, max(found.fine_tuning.values()), 0, WIDTH)
     y = Scale(0, 100, HEIGHT, 0)
     drawn = []
@@ -126,7 +131,7 @@ def curves(found: ExperimentSummary) -> tuple[Curve, ...]:
         known = [
             (name, found.fine_tuning[name], row[measure]) for name, row in found.variants.items() if measure in row
         ]
-        raw = sorted((steps, each.mean) for name, steps, each in known if name != found.reference)
+        raw = sorted((steps, each.mean) for name, steps, each in known if name != found.references[0])
         path = svg.polyline([steps for steps, _ in raw], [value for _, value in raw], x, y)
         placed = (
             (name, number, (x(steps), y(each.mean)), tuple((x(steps), y(value)) for value in each.seeds))
@@ -147,9 +152,11 @@ def section(text: ExperimentText, found: ExperimentSummary, measures: Sequence[s
         for name, row in found.variants.items()
     ]
     lines += _table(["variant", *(MEASURES[name] for name in measures)], rows)
-    lines += ["", f"Differences from *{found.reference}*:", ""]
-    differences = [[each.variant, each.measure, signed(each), each.verdict] for each in found.differences]
-    lines += _table(["variant", "measure", "difference", "verdict"], differences)
+    for reference in found.references:
+        lines += ["", f"Differences from *{reference}*:", ""]
+        against = [each for each in found.differences if each.reference == reference]
+        differences = [[each.variant, each.measure, signed(each), solved_alone(each), each.verdict] for each in against]
+        lines += _table(["variant", "measure", "difference", "solved alone", "verdict"], differences)
     return "\n".join(lines) + "\n"
 
 
@@ -172,3 +179,10 @@ def signed(difference: Difference) -> str:
     if value.low is None or value.high is None:
         return f"{value.mean:+.{decimals}f}"
     return f"{value.mean:+.{decimals}f} [{value.low:+.{decimals}f}, {value.high:+.{decimals}f}]"
+
+
+def solved_alone(difference: Difference) -> str:
+    """How many episodes only the variant and only the reference solved, with McNemar's p; of success only."""
+    if difference.p_value is None:
+        return "–"
+    return f"{difference.better} : {difference.worse}, p = {difference.p_value:.2g}"

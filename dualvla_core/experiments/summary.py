@@ -48,9 +48,10 @@ class Estimate(Params):
 
 
 class Difference(Params):
-    """A variant minus the reference, trained with the same seeds and measured on the same trials."""
+    """A variant minus a reference, trained with the same seeds and measured on the same trials."""
 
     variant: str = Field(description="The variant.")
+    reference: str = Field(description="The variant that is subtracted.")
     measure: str = Field(description="One of `MEASURES`.")
     estimate: Estimate = Field(description="The seeds' differences.")
     better: int | None = Field(description="Trials only the variant solved, over all seeds (success only).")
@@ -69,11 +70,11 @@ class ExperimentSummary(Params):
     """What an experiment found."""
 
     experiment: str = Field(description="Its name.")
-    reference: str = Field(description="The variant others are compared with.")
+    references: tuple[str, ...] = Field(description="The variants others are compared with; the first is the subject.")
     seeds: tuple[int, ...] = Field(description="Training seeds.")
     fine_tuning: dict[str, int] = Field(description="By variant, optimizer steps since the specialist.")
     variants: dict[str, dict[str, Estimate]] = Field(description="By variant and measure.")
-    differences: tuple[Difference, ...] = Field(description="Every other variant against the reference.")
+    differences: tuple[Difference, ...] = Field(description="Every variant against each reference; a pair stands once.")
 
 
 def estimate(values: Sequence[float], trials: Sequence[Sequence[float]] = ()) -> Estimate:
@@ -97,14 +98,14 @@ def estimate(values: Sequence[float], trials: Sequence[Sequence[float]] = ()) ->
 
 
 def summarise(
-    reference: str,
+    references: Sequence[str],
     seeds: Sequence[SeedOutcome],
     trials: Sequence[Mapping[str, Mapping[tuple[str, int], float]]],
 ) -> ExperimentSummary:
     """Put the seeds together.
 
     Args:
-        reference: one of the variants.
+        references: at least one of the variants. A pair of references is compared once, against the earlier.
         seeds: at least one, with the same variants.
         trials: per seed, success by variant and trial.
     """
@@ -123,15 +124,16 @@ def summarise(
         for name in found[0]
     }
     differences = [
-        _difference(name, measure, row[measure], variants[reference][measure], _signs(name, reference, trials))
+        _difference((name, reference), measure, variants, _signs(name, reference, trials))
+        for number, reference in enumerate(references)
         for name, row in variants.items()
-        if name != reference
+        if name not in references[: number + 1]
         for measure in row
         if measure in variants[reference]
     ]
     return ExperimentSummary(
         experiment=seeds[0].experiment,
-        reference=reference,
+        references=tuple(references),
         seeds=tuple(seed.seed for seed in seeds),
         fine_tuning={name: each.fine_tuning for name, each in seeds[0].variants.items()},
         variants=variants,
@@ -139,15 +141,27 @@ def summarise(
     )
 
 
-def _difference(name: str, measure: str, own: Estimate, other: Estimate, signs: Signs) -> Difference:
-    """``own`` minus ``other``, seed by seed; ``signs`` are of the trials' differences in success."""
+def _difference(
+    pair: tuple[str, str], measure: str, variants: Mapping[str, Mapping[str, Estimate]], signs: Signs
+) -> Difference:
+    """The first of ``pair`` minus the second, seed by seed; ``signs`` are of the trials' differences in success."""
+    name, reference = pair
+    own, other = variants[name][measure], variants[reference][measure]
     better = worse = p_value = None
     if measure == "success":
         better, worse = (sum(sign == wanted for seed in signs for sign in seed) for wanted in (1, -1))
         p_value = sign_test(better, worse)
     values = [one - two for one, two in zip(own.seeds, other.seeds, strict=True)]
     found = estimate(values, [[100 * sign for sign in seed] for seed in signs] if measure == "success" else ())
-    return Difference(variant=name, measure=measure, estimate=found, better=better, worse=worse, p_value=p_value)
+    return Difference(
+        variant=name,
+        reference=reference,
+        measure=measure,
+        estimate=found,
+        better=better,
+        worse=worse,
+        p_value=p_value,
+    )
 
 
 def _signs(name: str, reference: str, trials: Sequence[Mapping[str, Mapping[tuple[str, int], float]]]) -> Signs:

@@ -53,7 +53,7 @@ def train(bench: Bench) -> dict[str, Trained]:
     }
 
 
-EXPERIMENT = Experiment("degeneration", "dualvla", describe, train)
+EXPERIMENT = Experiment("degeneration", ("dualvla", "specialist"), describe, train)
 
 
 @flow(name="experiment-degeneration", flow_run_name="degeneration {config.name}", persist_result=False)

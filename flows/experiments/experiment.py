@@ -54,10 +54,11 @@ class Bench:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment: its words, its reference, and how the variants of a seed are trained."""
+    """An experiment: its words, what is compared with what, and how the variants of a seed are trained."""
 
     name: ExperimentName
-    reference: str
+    references: tuple[str, ...]
+    """The variants others are compared with; the first is what the experiment is about."""
     describe: Callable[[PipelineConfig], ExperimentText]
     train: Callable[[Bench], dict[str, Trained] | Missing]
     unseen: bool = False
@@ -81,7 +82,7 @@ def run_experiment(experiment: Experiment, config: PipelineConfig, run: RunConte
         report = publish_experiment.submit(
             experiment.name,
             context,
-            experiment.reference,
+            experiment.references,
             experiment.describe(config),
             setting_of(config),
             tuple(measured),

@@ -53,7 +53,7 @@ def train(bench: Bench) -> dict[str, Trained] | Missing:
     return students
 
 
-EXPERIMENT = Experiment("pruning", "dual", describe, train)
+EXPERIMENT = Experiment("pruning", ("dual",), describe, train)
 
 
 @flow(name="experiment-pruning", flow_run_name="pruning {config.name}", persist_result=False)

@@ -47,7 +47,7 @@ def train(bench: Bench) -> dict[str, Trained]:
     return students
 
 
-EXPERIMENT = Experiment("teachers", "both", describe, train, unseen=True)
+EXPERIMENT = Experiment("teachers", ("both",), describe, train, unseen=True)
 
 
 @flow(name="experiment-teachers", flow_run_name="teachers {config.name}", persist_result=False)

@@ -26,7 +26,7 @@ TEXT = ExperimentText(
 def published(make_seed: MakeSeed, output: Path, seeds: int) -> str:
     output.mkdir()
     folders = [make_seed(seed, dualvla="SSSf", raw_5="Sfff") for seed in range(seeds)]
-    summary = publish("dualvla", TEXT, folders, {"Model": "tiny"}, output)
+    summary = publish(["dualvla"], TEXT, folders, {"Model": "tiny"}, output)
     assert (summary["seeds"], summary["dualvla.success"]) == (seeds, 75)
     return (output / PAGE).read_text()
 
@@ -49,7 +49,7 @@ def test_the_section_is_a_table_per_question(make_seed: MakeSeed, tmp_path: Path
     published(make_seed, tmp_path / "output", 2)
     lines = (tmp_path / "output" / SECTION).read_text().splitlines()
     columns = {line.count("|") for line in lines if line.startswith("|")}
-    assert columns == {5, 8}  # of differences, and of variants with all measures but unseen tasks
+    assert columns == {6, 8}  # of differences, and of variants with all measures but unseen tasks
     assert any(line.startswith("| raw_5 | success | -50.0") for line in lines)
 
 

@@ -11,7 +11,7 @@ from tests.dualvla_core.experiments.conftest import MakeSeed
 
 
 def over(folders: Sequence[Path]) -> ExperimentSummary:
-    return summarise("dualvla", [read_seed(each) for each in folders], [read_trials(each) for each in folders])
+    return summarise(["dualvla"], [read_seed(each) for each in folders], [read_trials(each) for each in folders])
 
 
 def test_an_interval_is_students_over_the_seeds() -> None:
@@ -60,3 +60,11 @@ def test_a_difference_that_varies_with_the_seed_is_not_told_apart(make_seed: Mak
     (success,) = [each for each in found.differences if each.measure == "success"]
     assert success.verdict == "not told apart"
     assert (success.better, success.worse) == (3, 2)
+
+
+def test_a_pair_of_references_is_compared_once(make_seed: MakeSeed) -> None:
+    folder = make_seed(0, dualvla="SSff", specialist="SSSf", raw_5="ffff")
+    found = summarise(["dualvla", "specialist"], [read_seed(folder)], [read_trials(folder)])
+    success = [each for each in found.differences if each.measure == "success"]
+    compared = [(each.variant, each.reference, each.estimate.mean) for each in success]
+    assert compared == [("specialist", "dualvla", 25), ("raw_5", "dualvla", -50), ("raw_5", "specialist", -75)]
