@@ -43,7 +43,7 @@ def measure_experiment(
     return Work(params={"experiment": experiment, "seed": seed, "fine_tuning": steps}, inputs=inputs, body=body)
 
 
-@stage("publish_experiment", version=3)
+@stage("publish_experiment", version=4)
 def publish_experiment(
     _run: RunContext,
     references: tuple[str, ...],

@@ -49,11 +49,17 @@ class Mark:
 
 @dataclass(frozen=True)
 class Curve:
-    """One measure over the steps of fine-tuning: its path, and the marks of the variants that are not on it."""
+    """One measure over the steps of fine-tuning, drawn with others on the same axes."""
 
     measure: str
     path: str
+    """Through the means of what was fine-tuned on raw data."""
     marks: tuple[Mark, ...]
+    """Those means, by steps."""
+    subject: Mark | None
+    """The experiment's subject, which is off the line."""
+    label_y: float
+    """Where its name stands, right of the last mark."""
 
 
 def publish(
@@ -123,22 +129,32 @@ def marks(placed: Iterable[tuple[str, int, Place, tuple[Place, ...]]]) -> tuple[
 
 
 def curves(found: ExperimentSummary) -> tuple[Curve, ...]:
-    """Success, questions and reasoning over the steps of fine-tuning on raw data; its subject is off the line."""
+    """Success, questions and reasoning over the steps of fine-tuning on raw data, 0 to 100, where there are any."""
     x = Scale(0, max(found.fine_tuning.values()), 0, WIDTH)
     y = Scale(0, 100, HEIGHT, 0)
-    drawn = []
+    drawn: dict[str, list[Mark]] = {}
     for measure in _CURVES:
-        known = [
-            (name, found.fine_tuning[name], row[measure]) for name, row in found.variants.items() if measure in row
-        ]
-        raw = sorted((steps, each.mean) for name, steps, each in known if name != found.references[0])
-        path = svg.polyline([steps for steps, _ in raw], [value for _, value in raw], x, y)
-        placed = (
-            (name, number, (x(steps), y(each.mean)), tuple((x(steps), y(value)) for value in each.seeds))
-            for number, (name, steps, each) in enumerate(known)
+        for number, (name, row) in enumerate(found.variants.items()):
+            if measure in row:
+                steps, height = x(found.fine_tuning[name]), y(row[measure].mean)
+                seeds = tuple((steps, y(value)) for value in row[measure].seeds)
+                drawn.setdefault(measure, []).append(Mark(name, number, steps, height, seeds, height))
+    subject = found.references[0]
+    lines = {
+        measure: sorted((each for each in placed if each.name != subject), key=lambda mark: mark.x)
+        for measure, placed in drawn.items()
+    }
+    ends = svg.apart([line[-1].y if line else HEIGHT for line in lines.values()], _LABEL_GAP, HEIGHT)
+    return tuple(
+        Curve(
+            measure,
+            "M" + "L".join(f"{each.x:g} {each.y:g}" for each in line) if line else "",
+            tuple(line),
+            next((each for each in drawn[measure] if each.name == subject), None),
+            end,
         )
-        drawn.append(Curve(measure, path, marks(placed)))
-    return tuple(drawn)
+        for (measure, line), end in zip(lines.items(), ends, strict=True)
+    )
 
 
 def section(text: ExperimentText, found: ExperimentSummary, measures: Sequence[str]) -> str:

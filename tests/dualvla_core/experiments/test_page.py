@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from dualvla_core.experiments.page import (
@@ -58,9 +59,13 @@ def test_drawings(make_seed: MakeSeed, tmp_path: Path) -> None:
     found = ExperimentSummary.model_validate(json.loads((tmp_path / "output" / NUMBERS).read_text()))
     first, _ = plane(found)
     assert (first.name, first.x, first.y) == ("dualvla", 0.75 * WIDTH, 0.5 * HEIGHT)
-    success, *_ = curves(found)
+    success, *others = curves(found)
     assert success.path == f"M{WIDTH:g} {0.75 * HEIGHT:g}"  # raw_5 alone is on the line, at the last step
-    assert [mark.x for mark in success.marks] == [0, WIDTH]
+    assert [(mark.name, mark.x) for mark in success.marks] == [("raw_5", WIDTH)]
+    assert success.subject is not None
+    assert (success.subject.name, success.subject.x) == ("dualvla", 0)
+    heights = sorted(each.label_y for each in (success, *others))
+    assert all(after - before >= 12 for before, after in pairwise(heights)), "names of lines that end alike stand apart"
 
 
 def test_names_of_coinciding_variants_stand_apart() -> None:
