@@ -209,7 +209,7 @@ class DualVLA(nn.Module):
         known = self._known_state(images, state)
         images = images.to(self.device)
         turns = zip(instruction, reasoning, strict=True)
-        samples = [self.prompts.robot_turn(each, images.shape[1], said) for each, said in turns]
+        samples = [self.prompts.acting_turn(each, images.shape[1], said) for each, said in turns]
         text = text_batch(samples, int(self.tokenizer.pad_token_id)).to(self.device)
         hidden = self.encode(images, text.input_ids, text.attention_mask)
         condition = self.action_head.condition(

@@ -75,11 +75,21 @@ class Prompts:
 
         Reasoning that is mere ``context`` is read, but not supervised.
         """
-        return self._sample(instruction, images, reasoning, self.queries, context=context)
+        return self._sample(instruction, images, self.encode(reasoning), self.queries, context=context)
+
+    def acting_turn(self, instruction: str, images: int, said: str) -> Sample:
+        """As `robot_turn`, after the policy's own words: as much of them as there is room for.
+
+        A policy chooses tokens. Decoded and encoded again they may be more, above all where they are no valid UTF-8,
+        and it should not fail for that. Raises `PromptError` when the instruction alone is too long.
+        """
+        silent = self._length(self.opening(instruction, images), images, [], self.queries)
+        room = max(0, self._config.max_text_tokens - silent)
+        return self._sample(instruction, images, self.encode(said)[:room], self.queries)
 
     def multimodal_turn(self, question: str, answer: str, images: int = 1) -> Sample:
         """Question, then answer. Raises `PromptError` when the text is too long."""
-        return self._sample(question, images, answer, [])
+        return self._sample(question, images, self.encode(answer), [])
 
     def opening(self, text: str, images: int) -> list[int]:
         """The tokens up to where the assistant begins: what generation starts from."""
@@ -89,10 +99,11 @@ class Prompts:
         """The text of generated tokens, special ones left out."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _sample(self, text: str, images: int, answer: str, queries: list[int], *, context: bool = False) -> Sample:
+    def _sample(
+        self, text: str, images: int, said: list[int], queries: list[int], *, context: bool = False
+    ) -> Sample:
         opening = self.opening(text, images)
-        said = self.encode(answer)
-        length = len(opening) - images * self._config.image_tokens + len(said) + len(queries) + 1
+        length = self._length(opening, images, said, queries)
         if length > self._config.max_text_tokens:
             raise PromptError(
                 f"A sample has {length} text tokens ({text[:40]!r} ...), more than max_text_tokens = "
@@ -103,6 +114,10 @@ class Prompts:
         ignored = len(opening) + len(said) * context
         labels = [IGNORED] * ignored + turn[len(said) * context :]
         return Sample(opening + turn, labels, mask)
+
+    def _length(self, opening: list[int], images: int, said: list[int], queries: list[int]) -> int:
+        """Tokens of a sample without those of its images."""
+        return len(opening) - images * self._config.image_tokens + len(said) + len(queries) + 1
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text; names of special tokens inside it are spelled out, never obeyed."""

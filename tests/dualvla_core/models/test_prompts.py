@@ -83,6 +83,17 @@ def test_a_text_of_exactly_the_limit_fits(prompts: Prompts) -> None:
         prompts.robot_turn("~" * (65 - around), images=1)
 
 
+def test_what_a_policy_said_is_cut_to_the_room_there_is(prompts: Prompts) -> None:
+    said = "subtask: Pull."
+    assert prompts.acting_turn("Open it.", 2, said) == prompts.robot_turn("Open it.", 2, said)
+    rambling = prompts.decode([300, 5] * 40) + "\ufffd" * 60  # broken characters take three tokens each
+    cut = prompts.acting_turn("Open it.", 2, rambling)
+    assert len(cut.input_ids) - 2 * 4 == 64, "as many as fit"
+    assert sum(cut.query_mask) == 3
+    with pytest.raises(PromptError, match="shorten the instruction"):
+        prompts.acting_turn("~" * 65, 1, said)
+
+
 def test_a_tokenizer_for_fewer_queries_is_refused(config: ModelConfig) -> None:
     other = train_tokenizer(["text"], config.model_copy(update={"action_queries": 2}))
     with pytest.raises(PromptError, match=r"lacks the tokens \['<action_2>'\]"):
