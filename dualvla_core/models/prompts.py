@@ -99,9 +99,7 @@ class Prompts:
         """The text of generated tokens, special ones left out."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _sample(
-        self, text: str, images: int, said: list[int], queries: list[int], *, context: bool = False
-    ) -> Sample:
+    def _sample(self, text: str, images: int, said: list[int], queries: list[int], *, context: bool = False) -> Sample:
         opening = self.opening(text, images)
         length = self._length(opening, images, said, queries)
         if length > self._config.max_text_tokens:
