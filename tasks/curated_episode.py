@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from dualvla_core.errors import ConfigError
+from dualvla_core.pruning.config import Rule
 from dualvla_core.pruning.timeline import CuratedFolders
 from dualvla_core.schemas import COLLECTION
 from infra.artifact_store import ArtifactStore
@@ -21,7 +22,7 @@ _LONGEST_NUMBER = 6  # digits; a longer text of digits is the beginning of a dig
 
 @dataclass(frozen=True)
 class CuratedEpisode:
-    """An episode of a collection, and the newest decisions about it."""
+    """An episode of a collection, and decisions about it."""
 
     row: dict[str, Any]
     """Of `schemas.COLLECTION`."""
@@ -30,19 +31,27 @@ class CuratedEpisode:
     folders: CuratedFolders
 
 
-def find_episode(run: RunContext, name: str) -> CuratedEpisode:
+def find_episode(run: RunContext, name: str, rule: Rule | None = None) -> CuratedEpisode:
     """The episode whose digest begins with ``name``, or the one of that number in the newest curation.
+
+    With the newest decisions by ``rule``; without one, with the newest of any rule that prunes, if there are any: a
+    training also decides to keep everything, for the teacher of its student.
 
     Raises `ConfigError` when there is none, or when several begin so.
     """
     store = open_artifacts(run)
     row = _in_collections(store, name)
-    for manifest in _newest(store, "prune_reasoning"):
-        inputs = manifest.request.inputs
-        if inputs["segment"][0].key == row["segment"]:
-            folders = {role: store.folder(refs[0]) for role, refs in inputs.items()}
-            return CuratedEpisode(row, manifest, CuratedFolders(**folders, decisions=store.folder(manifest.ref)))
-    raise ConfigError(f"Episode {row['episode'][:12]} was decoded but not pruned yet; run the curation again.")
+    about = [
+        each
+        for each in _newest(store, "prune_reasoning")
+        if each.request.inputs["segment"][0].key == row["segment"] and rule in {None, each.request.params["rule"]}
+    ]
+    if not about:
+        by = "" if rule is None else f" by the rule {rule!r}"
+        raise ConfigError(f"Episode {row['episode'][:12]} was decoded but not pruned{by} yet; run the curation again.")
+    manifest = next((each for each in about if each.request.params["rule"] != "none"), about[0])
+    folders = {role: store.folder(refs[0]) for role, refs in manifest.request.inputs.items()}
+    return CuratedEpisode(row, manifest, CuratedFolders(**folders, decisions=store.folder(manifest.ref)))
 
 
 def _in_collections(store: ArtifactStore, name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dualvla_core.errors import ConfigError
+from dualvla_core.pruning.config import Rule
 from dualvla_core.schemas import DECISIONS, check_schema
 from infra.settings import Settings
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.curated_episode import CuratedEpisode
 
 Episode = Annotated[str, typer.Argument(help="Beginning of its digest, or its number in the newest curation.")]
+ByRule = Annotated[Rule | None, typer.Option("--rule", help="Decisions by this rule; else the newest that prune.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,12 +30,14 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    episode: Episode, frame: Annotated[int | None, typer.Option(help="Explain this frame, with all numbers.")] = None
+    episode: Episode,
+    frame: Annotated[int | None, typer.Option(help="Explain this frame, with all numbers.")] = None,
+    rule: ByRule = None,
 ) -> None:
     """Say of an episode, or of one of its frames, what was kept and why."""
     from dualvla_core.pruning import explain_frame  # noqa: PLC0415 - what only one command needs is imported there
 
-    found = _find(episode)
+    found = _find(episode, rule)
     row = found.row
     path = found.folders.decisions / "decisions.parquet"
     table = pq.read_table(path, filters=[("episode", "=", row["episode"])])
@@ -59,12 +63,13 @@ def explain(
 def view(
     episode: Episode,
     output: Annotated[Path | None, typer.Option(help="File to write; by default <digest>.rrd here.")] = None,
+    rule: ByRule = None,
 ) -> None:
     """Write a rerun recording: video, signals, boundary curve, kept and dropped spans (needs the extra `view`)."""
     from dualvla_core.pruning.timeline import episode_timeline  # noqa: PLC0415
     from infra.visualization import write_recording  # noqa: PLC0415
 
-    found = _find(episode)
+    found = _find(episode, rule)
     path = output or Path(f"{found.row['episode'][:12]}.rrd")
     if not path.parent.is_dir():
         raise ConfigError(f"There is no folder {str(path.parent)!r} to write the recording into; make it first.")
@@ -72,11 +77,11 @@ def view(
     typer.echo(f"{path}: open it with `rerun {path}`.")
 
 
-def _find(episode: str) -> CuratedEpisode:
+def _find(episode: str, rule: Rule | None) -> CuratedEpisode:
     from flows.cli.run import run_context  # noqa: PLC0415
     from tasks.curated_episode import find_episode  # noqa: PLC0415
 
-    return find_episode(run_context(Settings(), []), episode)
+    return find_episode(run_context(Settings(), []), episode, rule)
 
 
 def _spans(decisions: list[dict[str, Any]], fps: float) -> Table:

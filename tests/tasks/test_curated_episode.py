@@ -25,14 +25,14 @@ from tests.dualvla_core.conftest import SyntheticEpisode, write_segment
 NAMES = ("aa11", "ab22")
 
 
-def _commit(run: RunContext, name: str, folder: Path, **inputs: ArtifactRef) -> ArtifactRef:
+def _commit(run: RunContext, name: str, folder: Path, rule: str = "scene_only", **inputs: ArtifactRef) -> ArtifactRef:
     """An artifact of the stage ``name`` that holds the files of ``folder``."""
 
     def body(job: Job) -> Summary:
         shutil.copytree(folder, job.output, dirs_exist_ok=True)
         return {}
 
-    params = {"rule": "scene_only", "boundary_threshold": 0.5}
+    params = {"rule": rule, "boundary_threshold": 0.5}
     declared = stage(name, version=1)(lambda *_: Work(params, body, inputs))
     return commit_once(declared, run, Work(params, body, inputs))[0].ref
 
@@ -133,6 +133,17 @@ def test_explain_tells_reasoning_that_was_added_to_the_segment(run: RunContext, 
     _commit(run, "prune_reasoning", open_artifacts(run).folder(decided.ref), **inputs, reasoning=added)
     told = CliRunner().invoke(app, ["explain", "ab", "--frame", "2"])
     assert told.output.endswith("  motion: ab22 moves 2\n"), told.output
+
+
+def test_a_trainings_decision_to_keep_everything_is_no_explanation(run: RunContext) -> None:
+    decided = find_episode(run, "ab").decided
+    inputs = {role: refs[0] for role, refs in decided.request.inputs.items()}
+    everything = _commit(run, "prune_reasoning", open_artifacts(run).folder(decided.ref), rule="none", **inputs)
+    assert find_episode(run, "ab").decided == decided
+    assert find_episode(run, "ab", "none").decided.ref == everything
+    assert "(rule none," in CliRunner().invoke(app, ["explain", "ab", "--rule", "none"]).output
+    with pytest.raises(ConfigError, match="not pruned by the rule 'dual' yet"):
+        find_episode(run, "ab", "dual")
 
 
 def test_view_writes_a_recording(run: RunContext, tmp_path: Path) -> None:
