@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from dualvla_core.errors import ArtifactError
 from flows.cli.store import find_artifact, settled_store
-from flows.cli.tables import human_size, print_wide
+from flows.cli.tables import human_size, print_wide, summary_line
 from infra import garbage, pins
 from infra.artifact_store import ArtifactStore
 from infra.manifest import Manifest
@@ -33,9 +33,8 @@ def ls(stage: Annotated[str, typer.Option(help="Only this stage.")] = "") -> Non
             continue
         manifest = find_artifact(store, info.key.removeprefix("artifacts/").removesuffix("/manifest.json"))
         when = datetime.fromtimestamp(info.modified, UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(
-            str(manifest.ref), when, human_size(manifest.size), summary_line(manifest), kept.get(str(manifest.ref), "")
-        )
+        name, numbers = str(manifest.ref), summary_line(manifest.summary)
+        table.add_row(name, when, human_size(manifest.size), numbers, kept.get(name, ""))
         total += manifest.size
     print_wide(table)
     typer.echo(f"{table.row_count} artifacts, {human_size(total)} in {store.objects.uri}")
@@ -176,11 +175,6 @@ def verify(
             "withdrawn: run again, and they will be computed anew."
         )
     typer.echo(f"{len(chosen)} artifacts, {size}: every byte is as it was committed.")
-
-
-def summary_line(manifest: Manifest) -> str:
-    """An artifact's scalars in one line."""
-    return ", ".join(f"{label}={value}" for label, value in manifest.summary.items())
 
 
 def _why_artifact(store: ArtifactStore, manifest: Manifest) -> None:

@@ -8,6 +8,7 @@ from rich.tree import Tree
 
 from dualvla_core.errors import ArtifactError
 from flows.cli.store import find_artifact
+from flows.cli.tables import summary_line
 from infra.artifact_store import ArtifactStore
 from infra.lineage import consumers, inputs_of
 from infra.manifest import Manifest
@@ -95,5 +96,5 @@ def _grow_forward(
 
 
 def _line(manifest: Manifest) -> str:
-    numbers = ", ".join(f"{name}={value}" for name, value in manifest.summary.items())
+    numbers = summary_line(manifest.summary)
     return f"[bold]{manifest.ref}[/bold]" + (f"  {numbers}" if numbers else "")

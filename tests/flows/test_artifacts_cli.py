@@ -14,6 +14,7 @@ from dualvla_core.errors import ArtifactError
 from dualvla_core.params import Summary
 from flows.cli import app
 from flows.cli.store import settled_store
+from flows.cli.tables import summary_line
 from infra.manifest import ArtifactRef
 from infra.run_record import RunRecord, save_run
 from infra.settings import Settings
@@ -170,3 +171,9 @@ def test_runs_are_listed_and_shown(settings: Settings) -> None:
     assert "died" in invoke("runs", "ls")
     assert f"Go on with: dualvla resume {died.id}" in invoke("runs", "show")
     assert json.loads(settled_store(settings).objects.get(f"runs/{died.id}/run.json"))["state"] == "running"
+
+
+def test_a_summary_is_a_line_of_four_digits() -> None:
+    assert summary_line({"frames": 12624, "retention": 0.20215462610899873, "basis": "all"}) == (
+        "frames=12624, retention=0.2022, basis=all"
+    )
