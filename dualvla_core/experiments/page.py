@@ -148,7 +148,12 @@ def curves(found: ExperimentSummary) -> tuple[Curve, ...]:
     return tuple(
         Curve(
             measure,
-            "M" + "L".join(f"{each.x:g} {each.y:g}" for each in line) if line else "",
+            svg.polyline(
+                [found.fine_tuning[each.name] for each in line],
+                [found.variants[each.name][measure].mean for each in line],
+                x,
+                y,
+            ),
             tuple(line),
             next((each for each in drawn[measure] if each.name == subject), None),
             end,
