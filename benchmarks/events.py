@@ -45,7 +45,7 @@ def untrained(folder: Path) -> DDMNetDetector:
     params = EventsConfig().ddm_net
     backbone = Backbone(params.backbone)
     description = DDMNetDescription(
-        ddm_net=params, camera=None, channels=backbone.channels, backbone=backbone.fingerprint
+        ddm_net=params, cameras=(), channels=backbone.channels, backbone=backbone.fingerprint
     )
     modules = {"scale": FeatureScale(backbone.channels), "network": DDMNet(params.network, backbone.channels)}
     save_detector(folder, description, modules)
@@ -54,8 +54,8 @@ def untrained(folder: Path) -> DDMNetDetector:
 
 def untrained_motion_net(folder: Path) -> MotionNetDetector:
     params = EventsConfig().motion_net
-    description = MotionNetDescription(motion_net=params, camera=None, fps=RATE)
-    save_detector(folder, description, {"network": MotionNet(params, params.flow.grid**2 * 2)})
+    description = MotionNetDescription(motion_net=params, cameras=(), coordinates=4, fps=RATE)
+    save_detector(folder, description, {"network": MotionNet(params, 1, 4)})
     return MotionNetDetector(folder)
 
 
@@ -86,15 +86,15 @@ def main() -> None:
     print(f"{'detector':<28} frames per processor second")
     for name in ("optical_flow", "novelty"):
         detector = create_detector(EventsConfig.model_validate({"detector": name}))
-        print(f"{name:<28} {options.frames / seconds(lambda found=detector: found.score(images, clock)):.0f}")
+        print(f"{name:<28} {options.frames / seconds(lambda found=detector: found.score([images], clock)):.0f}")
     with tempfile.TemporaryDirectory() as folder:
         ddm_net = untrained(Path(folder))
         motion_net = untrained_motion_net(Path(folder))
-    print(f"{'motion_net':<28} {options.frames / seconds(lambda: motion_net.score(images, clock)):.0f}")
-    shared = ddm_net.score(images, clock)
+    print(f"{'motion_net':<28} {options.frames / seconds(lambda: motion_net.score([images], clock)):.0f}")
+    shared = ddm_net.score([images], clock)
     naive = window_by_window(ddm_net, images)
     assert np.abs(shared[:WINDOWS] - naive).max() < 1e-4
-    print(f"{'ddm_net':<28} {options.frames / seconds(lambda: ddm_net.score(images, clock)):.1f}")
+    print(f"{'ddm_net':<28} {options.frames / seconds(lambda: ddm_net.score([images], clock)):.1f}")
     print(f"{'ddm_net, window by window':<28} {WINDOWS / seconds(lambda: window_by_window(ddm_net, images)):.1f}")
 
 

@@ -12,7 +12,7 @@ from infra.worker_process import run_in_process
 from tasks.stage import Job, RunContext, Work, stage
 
 
-@stage("compare_event_detectors", version=3)
+@stage("compare_event_detectors", version=4)
 def compare_event_detectors(
     _run: RunContext,
     settings: EventsTrainingConfig,

@@ -26,7 +26,7 @@ def detect_event_boundaries(
     named = Path(config.trained) if learns and trained is None and config.trained else None
 
     return Work(
-        params={"detector": config.detector, "camera": config.camera, "settings": config.settings},
+        params={"detector": config.detector, "cameras": config.cameras, "settings": config.settings},
         inputs={"segment": segment, **({"detector": trained} if learns and trained is not None else {})},
         facts={} if named is None else trained_digests(named),
         body=lambda job: run_in_process(

@@ -18,7 +18,7 @@ from tasks.training_checkpoints import ObjectCheckpoints, discard_checkpoints
 _CHECKPOINT_EVERY = 50  # steps; changes no result
 
 
-@stage("train_event_detector", version=1)
+@stage("train_event_detector", version=2)
 def train_event_detector(
     run: RunContext,
     config: EventsConfig,
@@ -38,7 +38,7 @@ def train_event_detector(
 
     return Work(
         params={
-            "camera": config.camera,
+            "cameras": config.cameras,
             config.detector: getattr(config, config.detector).model_dump(mode="json"),
             "training": settings.training.model_dump(mode="json"),
             "calibration": settings.calibration.parts,

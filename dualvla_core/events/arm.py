@@ -1,12 +1,7 @@
-"""References that know the arm's motion exactly and see no picture.
-
-No video shows the arm moving better than it was recorded. A detector behind these lacks eyes, not examples; a boundary
-that these miss too is not in the arm's motion, or not to be learned from these examples.
-"""
+"""The arm's motion as it was recorded: positions, velocities, and how much they change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +9,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dualvla_core.errors import ArtifactError
-from dualvla_core.events.calibration import choose_picking
-from dualvla_core.events.config import EventsTrainingConfig, MotionNetConfig
-from dualvla_core.events.labels import LabelledEpisode, choose
-from dualvla_core.events.motion_net import train_motion_net
 
 _TRAVEL = 0.1  # m that fingers travel between open and closed; weighs them against the hand
 _SMOOTH = 2  # frames before and after, over which a rate of change is taken
@@ -30,6 +21,8 @@ class ArmMotion(NamedTuple):
     """``[T, D]``: positions of the hands (m), or joints where a robot has no pose; then the fingers' travel (m)."""
     times: NDArray[np.float64]
     """``[T]`` (s)."""
+    hands: int
+    """Hands whose positions in space come first in ``places``; 0 of joints."""
 
 
 def arm_motion(signals: pa.RecordBatch) -> ArmMotion:
@@ -40,41 +33,15 @@ def arm_motion(signals: pa.RecordBatch) -> ArmMotion:
     poses, joints, gripper = (signals.column(name) for name in ("ee_pose", "joints", "gripper"))
     if poses.null_count and joints.null_count:
         raise ArtifactError("An episode's signals hold neither poses nor joints on every frame; decode it again.")
+    hands = 0
     if poses.null_count:
         places = np.array(joints.to_pylist(), np.float64)
     else:
-        hands = np.array(poses.to_pylist(), np.float64).reshape(signals.num_rows, -1, 6)
-        places = hands[:, :, :3].reshape(signals.num_rows, -1)
+        held = np.array(poses.to_pylist(), np.float64).reshape(signals.num_rows, -1, 6)
+        hands, places = held.shape[1], held[:, :, :3].reshape(signals.num_rows, -1)
     if not gripper.null_count:
         places = np.hstack([places, _TRAVEL * np.array(gripper.to_pylist(), np.float64)])
-    return ArmMotion(places, signals.column("timestamp").to_numpy())
-
-
-def arm_boundaries(
-    params: MotionNetConfig,
-    settings: EventsTrainingConfig,
-    motions: Mapping[str, ArmMotion],
-    learned: Sequence[LabelledEpisode],
-    episodes: Sequence[LabelledEpisode],
-) -> dict[str, dict[str, list[int]]]:
-    """Boundaries of ``episodes`` by two references, calibrated on their part of the ``learned`` episodes.
-
-    ``arm_peaks`` are peaks of the acceleration; ``arm_learned`` is the motion network, trained on the episodes that
-    detectors are trained on, with the recorded velocities in place of the optical flow.
-    """
-    train, calibrate = (choose(settings.calibration, learned, part) for part in ("train", "calibrate"))
-    velocities = {name: arm_velocity(motion) for name, motion in motions.items()}
-    network = train_motion_net(params, settings.training, train, velocities).network
-    asked = [*calibrate, *episodes]
-    scored = {
-        "arm_peaks": {each.episode: acceleration_score(motions[each.episode]) for each in asked},
-        "arm_learned": {each.episode: network.score(velocities[each.episode]) for each in asked},
-    }
-    pickings = {name: choose_picking(settings.calibration, calibrate, scores) for name, scores in scored.items()}
-    return {
-        name: {each.episode: picking.boundaries(scored[name][each.episode], each.fps).tolist() for each in episodes}
-        for name, picking in pickings.items()
-    }
+    return ArmMotion(places, signals.column("timestamp").to_numpy(), hands)
 
 
 def acceleration_score(motion: ArmMotion) -> NDArray[np.float32]:
@@ -86,7 +53,11 @@ def acceleration_score(motion: ArmMotion) -> NDArray[np.float32]:
 
 def arm_velocity(motion: ArmMotion) -> NDArray[np.float32]:
     """``[T, D + 1]``: the velocity of each of ``places`` and the norm of all (m/s; joints as recorded)."""
-    velocity = rates(motion.places, motion.times)
+    return with_speed(rates(motion.places, motion.times))
+
+
+def with_speed(velocity: NDArray[np.float64]) -> NDArray[np.float32]:
+    """``velocity`` ``[T, D]`` and its norm ``[T, D + 1]``."""
     return np.hstack([velocity, np.linalg.norm(velocity, axis=1, keepdims=True)]).astype(np.float32)
 
 

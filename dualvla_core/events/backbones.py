@@ -66,6 +66,11 @@ class Backbone:
         ]
         return [torch.cat(level) for level in zip(*parts, strict=True)]
 
+    def describe_views(self, views: Sequence[Sequence[NDArray[np.uint8]]], indices: Sequence[int]) -> list[Tensor]:
+        """The same of several cameras: the features of each level side by side ``[N, views * C]``."""
+        described = [self.describe(frames, indices) for frames in views]
+        return [torch.cat(level, dim=1) for level in zip(*described, strict=True)]
+
     def _levels(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
         size = self.params.image_size
         resized = [cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR) for image in images]

@@ -112,21 +112,37 @@ class DDMNetConfig(Params):
     )
 
 
-class MotionNetConfig(Params):
-    """The motion network, a trained detector: convolutions over time on the optical flow of every frame."""
+class TemporalNetConfig(Params):
+    """Dilated convolutions over the frames of whole episodes, and how they are trained."""
 
-    flow: OpticalFlowConfig = Field(
-        OpticalFlowConfig(preset="medium"), description="Whose working size, preset and grid are used."
-    )
     width: int = Field(48, ge=4, description="Channels of the convolutions.")
     dilations: tuple[int, ...] = Field(
         (1, 2, 4, 8), min_length=1, description="Steps between the three frames of each convolution (frames)."
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in training.")
-    steps: int = Field(400, ge=1, description="Optimiser steps of its training.")
+    steps: int = Field(400, ge=1, description="Optimiser steps of each network's training.")
     episodes_per_step: int = Field(16, ge=1, description="Episodes in each step.")
     learning_rate: float = Field(3e-3, gt=0, description="Learning rate of AdamW at the start of a cosine to zero.")
     weight_decay: float = Field(0.05, ge=0, description="Weight decay of AdamW.")
+
+
+class MotionNetConfig(Params):
+    """The motion network, a trained detector: optical flow -> the arm's velocity -> event boundaries."""
+
+    flow: OpticalFlowConfig = Field(
+        OpticalFlowConfig(preset="medium"), description="Whose working size, preset and grid are used."
+    )
+    odometry: TemporalNetConfig = Field(
+        TemporalNetConfig(width=64, dilations=(1, 2), dropout=0.2, steps=600),
+        description="The networks that read the arm's velocity off the flow; they learn from recorded motion.",
+    )
+    boundaries: TemporalNetConfig = Field(
+        TemporalNetConfig(), description="The networks that find boundaries in the arm's velocity."
+    )
+    members: int = Field(3, ge=1, description="Networks of each kind, whose outputs are averaged.")
+    noise: float = Field(
+        0.2, ge=0, description="Noise on the recorded velocities that boundaries are learned from (their spread)."
+    )
 
 
 class DetectorTrainingConfig(Params):
@@ -161,7 +177,9 @@ class EventsConfig(Params):
     """Event-boundary detection: the scene layer of the pruning rule."""
 
     detector: DetectorName = Field("optical_flow", description="optical_flow and novelty need no training.")
-    camera: str | None = Field(None, description="Camera that is watched; none means the first of the episode.")
+    cameras: tuple[str, ...] = Field(
+        (), description="Cameras that are watched, side by side; none means the first of the episode."
+    )
     trained: str | None = Field(
         None,
         description="Folder of a trained and calibrated detector, as `dualvla events train` exports it; none = "

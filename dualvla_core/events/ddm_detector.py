@@ -25,8 +25,8 @@ class DDMNetDescription(Description):
     """What a trained DDM-Net's folder says about itself."""
 
     ddm_net: DDMNetConfig = Field(description="Settings it was trained with.")
-    camera: str | None = Field(description="Camera it was trained on; none = the first of each episode.")
-    channels: tuple[int, ...] = Field(description="Features per level.")
+    cameras: tuple[str, ...] = Field(description="Cameras it was trained on; none = the first of each episode.")
+    channels: tuple[int, ...] = Field(description="Features per level, of all cameras.")
     backbone: str = Field(description="Digest of the backbone's weights.")
 
 
@@ -105,12 +105,14 @@ class DDMNetDetector:
         self.network = DDMNet(self.params.network, self.description.channels)
         load_weights(folder, {"scale": self.scale, "network": self.network})
 
-    def score(self, frames: Sequence[NDArray[np.uint8]], timestamps: NDArray[np.float64]) -> NDArray[np.float32]:
+    def score(
+        self, views: Sequence[Sequence[NDArray[np.uint8]]], timestamps: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         """Boundary probabilities ``[T]``; see `BoundaryDetector.score`. Each frame passes the backbone once at most."""
         if len(timestamps) == 0:
             return np.zeros(0, np.float32)
         sampling = sample_windows(self.params, len(timestamps), frame_rate(timestamps))
-        levels = self.backbone.describe(frames, sampling.frames.tolist())
+        levels = self.backbone.describe_views(views, sampling.frames.tolist())
         return self.score_features(levels, sampling, len(timestamps))
 
     @torch.inference_mode()

@@ -21,10 +21,11 @@ Frame: TypeAlias = NDArray[np.uint8]
 class BoundaryDetector(Protocol):
     """Scores every frame of one trajectory for being an event boundary."""
 
-    def score(self, frames: Sequence[Frame], timestamps: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Scores ``[T]`` in [0, 1] for ``T`` frames taken at ``timestamps`` ``[T]`` (s, increasing).
+    def score(self, views: Sequence[Sequence[Frame]], timestamps: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Scores ``[T]`` in [0, 1] for ``T`` frames of each camera, taken at ``timestamps`` ``[T]`` (s, increasing).
 
-        ``frames`` may decode on access, so a detector touches only the frames it looks at.
+        ``views`` holds one camera's frames after another's, at least one's. They may decode on access, so a detector
+        touches only the frames it looks at.
         """
         ...
 
@@ -45,7 +46,7 @@ def _ddm_net(params: EventsConfig, trained: Path | None) -> BoundaryDetector:
     from dualvla_core.events.ddm_detector import DDMNetDetector  # noqa: PLC0415 - torch is an extra
 
     detector = DDMNetDetector(folder)
-    _check_camera(folder, detector.description.camera, params.camera)
+    _check_cameras(folder, detector.description.cameras, params.cameras)
     return detector
 
 
@@ -54,7 +55,7 @@ def _motion_net(params: EventsConfig, trained: Path | None) -> BoundaryDetector:
     from dualvla_core.events.motion_net import MotionNetDetector  # noqa: PLC0415 - torch is an extra
 
     detector = MotionNetDetector(folder)
-    _check_camera(folder, detector.description.camera, params.camera)
+    _check_cameras(folder, detector.description.cameras, params.cameras)
     return detector
 
 
@@ -68,11 +69,11 @@ def _trained(detector: DetectorName, folder: Path | None) -> Path:
     return folder
 
 
-def _check_camera(folder: Path, learned: str | None, asked: str | None) -> None:
+def _check_cameras(folder: Path, learned: tuple[str, ...], asked: tuple[str, ...]) -> None:
     if learned != asked:
         raise ConfigError(
-            f"The detector in {folder} was trained on the camera {learned or 'that comes first'}; "
-            f"set events.camera to {learned or 'null'}, or train one on {asked!r}."
+            f"The detector in {folder} was trained on {', '.join(learned) or 'the camera that comes first'}; set "
+            f"events.cameras to [{', '.join(learned)}], or train one on {', '.join(asked) or 'the first camera'}."
         )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from dualvla_core.episodes.segment import Segment
 from dualvla_core.errors import ArtifactError
+from dualvla_core.events.arm import arm_motion
 from dualvla_core.events.calibration import CALIBRATION_FILE, Calibration, calibrate, read_calibration
 from dualvla_core.events.comparison import (
     Comparison,
@@ -33,8 +35,7 @@ from dualvla_core.events.config import (
 )
 from dualvla_core.events.detector import require_torch
 from dualvla_core.events.labels import LabelledEpisode, by_task, choose, part_of, read_labels
-from dualvla_core.events.optical_flow import flow_sequence
-from dualvla_core.events.stage import EncodedFrames, read_scores, watched_camera
+from dualvla_core.events.stage import EncodedFrames, read_scores, views_of, watched_cameras
 from dualvla_core.params import Summary
 from dualvla_core.progress import Progress, silent
 
@@ -61,7 +62,7 @@ def train_event_detector(
     require_torch(params.detector)
     learned, _ = by_task(read_labels(labels), settings.training.without_tasks)
     episodes = choose(settings.calibration, learned, "train")
-    watched = _frames(segments, episodes, params.camera)
+    watched = _watched(segments, episodes, params.cameras)
     if params.detector == "motion_net":
         return _train_motion_net(params, settings.training, watched, episodes, output, progress)
     return _train_ddm_net(params, settings.training, watched, episodes, output, checkpoints, progress)
@@ -70,7 +71,7 @@ def train_event_detector(
 def _train_ddm_net(
     params: EventsConfig,
     settings: DetectorTrainingConfig,
-    watched: Iterator[tuple[LabelledEpisode, EncodedFrames]],
+    watched: Iterator[Watched],
     episodes: Sequence[LabelledEpisode],
     output: Path,
     checkpoints: Checkpoints | None,
@@ -83,15 +84,15 @@ def _train_ddm_net(
     config = params.ddm_net
     backbone = Backbone(config.backbone)
     features, total = {}, len(episodes) + settings.steps
-    for done, (episode, frames) in enumerate(watched, start=1):
+    for done, (episode, views, _) in enumerate(watched, start=1):
         sampling = ddm_detector.sample_windows(config, episode.length, episode.fps)
-        features[episode.episode] = (backbone.describe(frames, sampling.frames.tolist()), sampling)
+        features[episode.episode] = (backbone.describe_views(views, sampling.frames.tolist()), sampling)
         progress(done, total)
     trained = training.train_ddm_net(
         config, settings, episodes, features, checkpoints, lambda done, _: progress(len(episodes) + done, total)
     )
     description = ddm_detector.DDMNetDescription(
-        ddm_net=config, camera=params.camera, channels=backbone.channels, backbone=backbone.fingerprint
+        ddm_net=config, cameras=params.cameras, channels=trained.channels, backbone=backbone.fingerprint
     )
     save_detector(output, description, {"scale": trained.scale, "network": trained.network})
     return {
@@ -105,42 +106,55 @@ def _train_ddm_net(
 def _train_motion_net(
     params: EventsConfig,
     settings: DetectorTrainingConfig,
-    watched: Iterator[tuple[LabelledEpisode, EncodedFrames]],
+    watched: Iterator[Watched],
     episodes: Sequence[LabelledEpisode],
     output: Path,
     progress: Progress,
 ) -> Summary:
     from dualvla_core.events.detector_folder import save_detector  # noqa: PLC0415 - torch is an extra
-    from dualvla_core.events.motion_net import MotionNetDescription, train_motion_net  # noqa: PLC0415
+    from dualvla_core.events.motion_net import MotionNetDescription, flow_of_views  # noqa: PLC0415
+    from dualvla_core.events.motion_training import train_motion_net  # noqa: PLC0415
 
     config = params.motion_net
-    motion, total = {}, len(episodes) + config.steps
-    for done, (episode, frames) in enumerate(watched, start=1):
-        motion[episode.episode] = flow_sequence(config.flow, frames, np.arange(episode.length) / episode.fps)
+    flows, motions = {}, {}
+    total = len(episodes) + config.members * (config.odometry.steps + config.boundaries.steps)
+    for done, (episode, views, signals) in enumerate(watched, start=1):
+        motions[episode.episode] = arm_motion(signals)
+        flows[episode.episode] = flow_of_views(config, views, motions[episode.episode].times)
         progress(done, total)
     trained = train_motion_net(
-        config, settings, episodes, motion, lambda done, _: progress(len(episodes) + done, total)
+        config, settings, episodes, flows, motions, lambda done, _: progress(len(episodes) + done, total)
     )
-    rate = float(np.median([each.fps for each in episodes]))
-    save_detector(
-        output,
-        MotionNetDescription(motion_net=config, camera=params.camera, fps=rate),
-        {"network": trained.network},
+    description = MotionNetDescription(
+        motion_net=config,
+        cameras=params.cameras,
+        coordinates=trained.coordinates,
+        fps=float(np.median([each.fps for each in episodes])),
     )
+    save_detector(output, description, {"network": trained.network})
     return {
         "episodes": len(episodes),
-        "frames": trained.frames,
-        "positives": trained.positives,
+        "frames": sum(each.length for each in episodes),
+        "odometry_loss": round(trained.odometry_loss, 4),
         "loss": round(trained.loss, 4),
     }
 
 
-def _frames(
-    segments: Sequence[Path], episodes: Sequence[LabelledEpisode], camera: str | None
-) -> Iterator[tuple[LabelledEpisode, EncodedFrames]]:
-    """Each of ``episodes`` with its images, in their order. Raises `ArtifactError` when no segment holds one."""
+class Watched(NamedTuple):
+    """A labelled episode, what each camera saw of it, and what was recorded beside (`schemas.SIGNALS`)."""
+
+    episode: LabelledEpisode
+    views: list[EncodedFrames]
+    signals: pa.RecordBatch
+
+
+def _watched(
+    segments: Sequence[Path], episodes: Sequence[LabelledEpisode], cameras: Sequence[str]
+) -> Iterator[Watched]:
+    """Each of ``episodes``, in their order. Raises `ArtifactError` when no segment holds one."""
     for episode, segment, place in _places(segments, episodes):
-        yield episode, EncodedFrames(segment.images(place, watched_camera(camera, segment.cameras)))
+        seen = views_of(segment, place, watched_cameras(cameras, segment.cameras))
+        yield Watched(episode, seen, segment.signals(place))
 
 
 def _places(
@@ -196,7 +210,7 @@ def compare_event_detectors(
     without torch.
     """
     require_torch("motion_net")
-    from dualvla_core.events.arm import arm_boundaries, arm_motion  # noqa: PLC0415 - torch is an extra
+    from dualvla_core.events.arm_references import arm_boundaries  # noqa: PLC0415 - torch is an extra
 
     labelled = read_labels(labels)
     known, held = by_task(labelled, params.held_out_tasks)

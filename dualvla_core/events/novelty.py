@@ -27,7 +27,9 @@ class NoveltyDetector:
         self.params = params
         self.backbone = Backbone(params.backbone)
 
-    def score(self, frames: Sequence[NDArray[np.uint8]], timestamps: NDArray[np.float64]) -> NDArray[np.float32]:
+    def score(
+        self, views: Sequence[Sequence[NDArray[np.uint8]]], timestamps: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         """Scores ``[T]`` in [0, 1]; see `BoundaryDetector.score`.
 
         A novelty as large as the trajectory's mean scores 0.5. Only sampled frames are looked at; the frames between
@@ -38,7 +40,7 @@ class NoveltyDetector:
         window = self.params.window.within(float(timestamps[-1] - timestamps[0]))
         samples = sample_frames(timestamps, window / self.params.samples_per_window)
         clock = timestamps[samples]
-        levels = self.backbone.describe(frames, samples.tolist())
+        levels = self.backbone.describe_views(views, samples.tolist())
         vectors = [self._compared(level) for level in levels]
         similarity = torch.stack([cosine(each) for each in vectors]).mean(0).numpy()
         half = max(1, round(window / float(np.median(np.diff(clock)))))

@@ -29,8 +29,10 @@ class OpticalFlowDetector:
     def __init__(self, params: OpticalFlowConfig) -> None:
         self.params = params
 
-    def score(self, frames: Sequence[NDArray[np.uint8]], timestamps: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Scores ``[T]`` in [0, 1] of ``frames`` (``T`` RGB images) taken at ``timestamps`` ``[T]`` (s, increasing).
+    def score(
+        self, views: Sequence[Sequence[NDArray[np.uint8]]], timestamps: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Scores ``[T]`` in [0, 1] of ``T`` RGB images of each camera; see `BoundaryDetector.score`.
 
         Flow is measured between sampled frames only; the frames between two samples get interpolated scores. The first
         and the last frame have no motion on one side and score 0, as does everything in a trajectory of fewer than
@@ -41,7 +43,8 @@ class OpticalFlowDetector:
         window = self.params.window.within(float(timestamps[-1] - timestamps[0]))
         samples = sample_frames(timestamps, window / self.params.samples_per_window)
         clock = timestamps[samples]
-        motion = displacements(self.params, frames, samples) / np.diff(clock)[:, None]
+        moved = np.hstack([displacements(self.params, frames, samples) for frames in views])
+        motion = moved / np.diff(clock)[:, None]
         change = pattern_change(motion, max(1, round(window / float(np.median(np.diff(clock))))))
         scale = max(float(change.sum()) / max(1, len(change) - 2), self.params.noise_floor)  # the ends have no change
         return np.interp(timestamps, clock, change / (change + scale)).astype(np.float32)

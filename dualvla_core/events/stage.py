@@ -62,11 +62,11 @@ def detect_event_boundaries(
     """
     opened = Segment(segment)
     detector = create_detector(params, trained)
-    camera = watched_camera(params.camera, opened.cameras)
+    cameras = watched_cameras(params.cameras, opened.cameras)
     scores = []
     for index in range(len(opened)):
         timestamps = opened.signals(index).column("timestamp").to_numpy()
-        scores.append(detector.score(EncodedFrames(opened.images(index, camera)), timestamps))
+        scores.append(detector.score(views_of(opened, index, cameras), timestamps))
         progress(index + 1, len(opened))
     lengths = [len(score) for score in scores]
     columns = {
@@ -79,13 +79,17 @@ def detect_event_boundaries(
     return {"frames": len(table), "mean_score": float(columns["score"].sum() / max(1, len(table)))}
 
 
-def watched_camera(camera: str | None, cameras: Sequence[str]) -> str:
-    """``camera``, or the first of ``cameras`` for none. Raises `ConfigError` when it is not among them."""
-    if camera is None:
-        return cameras[0]
-    if camera not in cameras:
-        raise ConfigError(f"There is no camera {camera!r} to detect events in; choose one of {list(cameras)}.")
-    return camera
+def views_of(segment: Segment, position: int, cameras: Sequence[str]) -> list[EncodedFrames]:
+    """What each of ``cameras`` saw of an episode."""
+    return [EncodedFrames(segment.images(position, camera)) for camera in cameras]
+
+
+def watched_cameras(wanted: Sequence[str], cameras: Sequence[str]) -> Sequence[str]:
+    """``wanted``, or the first of ``cameras`` for none. Raises `ConfigError` when one is not among them."""
+    for camera in wanted:
+        if camera not in cameras:
+            raise ConfigError(f"There is no camera {camera!r} to detect events in; choose of {list(cameras)}.")
+    return wanted or cameras[:1]
 
 
 def read_scores(folders: Sequence[Path]) -> dict[str, NDArray[np.float32]]:

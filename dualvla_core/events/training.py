@@ -35,6 +35,8 @@ class TrainedDDMNet(NamedTuple):
     """Mean of the last tenth of the steps."""
     windows: int
     positives: int
+    channels: tuple[int, ...]
+    """Features per level."""
 
 
 class _Windows(NamedTuple):
@@ -91,7 +93,7 @@ def train_ddm_net(
             _save(checkpoints, network, optimizer, losses)
     recent = losses[-max(1, len(losses) // 10) :]
     network.eval()
-    return TrainedDDMNet(scale, network, sum(recent) / len(recent), len(windows.labels), len(classes[0]))
+    return TrainedDDMNet(scale, network, sum(recent) / len(recent), len(windows.labels), len(classes[0]), channels)
 
 
 def learning_rate_factor(training: DetectorTrainingConfig, step: int) -> float:

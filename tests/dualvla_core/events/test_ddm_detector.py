@@ -46,7 +46,7 @@ def trained(small_ddm_net: DDMNetConfig, tmp_path: Path) -> Path:
     network, scale = DDMNet(small_ddm_net.network, backbone.channels), FeatureScale(backbone.channels)
     scale.fit([torch.rand(9, size) for size in backbone.channels])
     description = DDMNetDescription(
-        ddm_net=small_ddm_net, camera=None, channels=backbone.channels, backbone=backbone.fingerprint
+        ddm_net=small_ddm_net, cameras=(), channels=backbone.channels, backbone=backbone.fingerprint
     )
     save_detector(tmp_path, description, {"scale": scale, "network": network})
     return tmp_path
@@ -69,7 +69,7 @@ def test_the_frame_rate_ignores_a_gap() -> None:
 def test_scores_are_those_of_windows_taken_one_by_one(trained: Path, make_images: MakeImages) -> None:
     frames = make_images(np.linspace(0, 1, 12))
     detector = DDMNetDetector(trained)
-    scores = detector.score(frames, np.arange(12) / 10)
+    scores = detector.score([frames], np.arange(12) / 10)
     assert len(set(scores.round(6).tolist())) == 12
     for centre in range(12):
         window = [frames[index] for index in np.arange(centre - 2, centre + 3).clip(0, 11)]
@@ -80,20 +80,20 @@ def test_scores_are_those_of_windows_taken_one_by_one(trained: Path, make_images
 
 def test_each_frame_is_looked_at_once(trained: Path, make_images: MakeImages) -> None:
     frames = CountingFrames(make_images(np.linspace(0, 1, 30)))
-    DDMNetDetector(trained).score(frames, np.arange(30) / 10)
+    DDMNetDetector(trained).score([frames], np.arange(30) / 10)
     assert frames.seen == list(range(30))
 
 
 def test_scores_between_candidates_are_interpolated(trained: Path, make_images: MakeImages) -> None:
     frames = CountingFrames(make_images(np.linspace(0, 1, 21)))
-    scores = DDMNetDetector(trained).score(frames, np.arange(21) / 40)  # a candidate and a step every 4 frames
+    scores = DDMNetDetector(trained).score([frames], np.arange(21) / 40)  # a candidate and a step every 4 frames
     assert frames.seen == [0, 4, 8, 12, 16, 20]
     assert scores[2] == pytest.approx((scores[0] + scores[4]) / 2)
 
 
 @pytest.mark.parametrize("length", [0, 1, 2])
 def test_hardly_any_frames(length: int, trained: Path, make_images: MakeImages) -> None:
-    scores = DDMNetDetector(trained).score(make_images(np.zeros(length)), np.arange(length) / 10)
+    scores = DDMNetDetector(trained).score([make_images(np.zeros(length))], np.arange(length) / 10)
     assert scores.shape == (length,)
     assert scores.dtype == np.float32
 

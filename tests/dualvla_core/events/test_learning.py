@@ -18,6 +18,7 @@ from dualvla_core.events.config import (
     EventsTrainingConfig,
     MotionNetConfig,
     Span,
+    TemporalNetConfig,
 )
 from dualvla_core.events.labels import part_of, read_labels
 from dualvla_core.events.learning import (
@@ -72,7 +73,8 @@ def _folder(parent: Path, name: str) -> Path:
 def test_from_labels_to_a_comparison(labelled: tuple[Path, Path], small_ddm_net: DDMNetConfig, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     segment, labels = labelled
-    small = MotionNetConfig(width=8, dilations=(1, 2), steps=60, learning_rate=0.02)
+    network = TemporalNetConfig(width=8, dilations=(1, 2), steps=60, learning_rate=0.02)
+    small = MotionNetConfig(odometry=network, boundaries=network, members=2)
     params = EventsConfig(detector="ddm_net", ddm_net=small_ddm_net, motion_net=small)
     calls: list[tuple[int, int]] = []
     detector = _folder(tmp_path, "detector")

@@ -45,14 +45,14 @@ class DrawnFeatures:
     def __init__(self, features: np.ndarray) -> None:
         self.features = torch.from_numpy(features.astype(np.float32))
 
-    def describe(self, _frames: Any, indices: Sequence[int]) -> list[Any]:
+    def describe_views(self, _views: Any, indices: Sequence[int]) -> list[Any]:
         return [self.features[indices]]
 
 
 def _score(small_backbone: BackboneConfig, features: np.ndarray, compares: str) -> np.ndarray:
     detector = NoveltyDetector(NoveltyConfig.model_validate({"backbone": small_backbone, "compares": compares}))
     detector.backbone = DrawnFeatures(features)  # type: ignore[assignment]
-    return detector.score([], np.arange(len(features)) / 10)
+    return detector.score([[]], np.arange(len(features)) / 10)
 
 
 def test_a_turn_is_new_and_going_on_is_not(small_backbone: BackboneConfig) -> None:
@@ -79,7 +79,7 @@ def test_a_change_of_scene_is_found(small_backbone: BackboneConfig) -> None:
         for index in range(30)
     ]
     detector = NoveltyDetector(NoveltyConfig(backbone=small_backbone, compares="features"))
-    scores = detector.score(frames, np.arange(30) / 10)
+    scores = detector.score([frames], np.arange(30) / 10)
     assert scores.argmax() == 13
     assert scores.dtype == np.float32
     assert ((scores >= 0) & (scores < 1)).all()
@@ -89,10 +89,10 @@ def test_a_change_of_scene_is_found(small_backbone: BackboneConfig) -> None:
 @pytest.mark.parametrize("length", [0, 1, 2])
 def test_hardly_any_frames(length: int, small_backbone: BackboneConfig) -> None:
     frames = [np.zeros((32, 32, 3), np.uint8)] * length
-    scores = NoveltyDetector(NoveltyConfig(backbone=small_backbone)).score(frames, np.arange(length) / 10)
+    scores = NoveltyDetector(NoveltyConfig(backbone=small_backbone)).score([frames], np.arange(length) / 10)
     assert scores.tolist() == [0] * length
 
 
 def test_a_still_trajectory_has_no_boundary(small_backbone: BackboneConfig) -> None:
     frames = [np.full((32, 32, 3), 90, np.uint8)] * 20
-    assert NoveltyDetector(NoveltyConfig(backbone=small_backbone)).score(frames, np.arange(20) / 10).max() < 0.5
+    assert NoveltyDetector(NoveltyConfig(backbone=small_backbone)).score([frames], np.arange(20) / 10).max() < 0.5

@@ -40,7 +40,7 @@ def there_and_back(make_images: MakeImages) -> Record:
 
 
 def _score(frames: Sequence[np.ndarray], timestamps: np.ndarray) -> np.ndarray:
-    return OpticalFlowDetector(OpticalFlowConfig()).score(frames, timestamps)
+    return OpticalFlowDetector(OpticalFlowConfig()).score([frames], timestamps)
 
 
 def test_the_spread_of_change_is_measured_by_hand() -> None:

@@ -70,15 +70,15 @@ def test_a_chosen_camera_is_watched(make_segment: Callable[..., Path], tmp_path:
     folder = make_segment(
         [{"trajectory": _trajectory(4, 10), "camera_images": {"still": still}}], cameras=("still", "front")
     )
-    for camera, expected in ((None, False), ("still", False), ("front", True)):
-        detect_event_boundaries(EventsConfig(camera=camera), folder, tmp_path)
+    for cameras, expected in (((), False), (("still",), False), (("front",), True), (("still", "front"), True)):
+        detect_event_boundaries(EventsConfig(cameras=cameras), folder, tmp_path)
         scores = pq.read_table(tmp_path / "boundaries.parquet")["score"].to_numpy()
         assert (scores.max() > 0.5) == expected
 
 
 def test_an_unknown_camera_is_a_mistake_in_the_configuration(segment: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no camera 'top'.*\['front', 'wrist'\]"):
-        detect_event_boundaries(EventsConfig(camera="top"), segment, tmp_path)
+        detect_event_boundaries(EventsConfig(cameras=("front", "top")), segment, tmp_path)
 
 
 def test_an_unknown_detector_is_a_mistake_in_the_configuration() -> None:
