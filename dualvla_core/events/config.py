@@ -116,8 +116,9 @@ class TemporalNetConfig(Params):
     """Dilated convolutions over the frames of whole episodes, and how they are trained."""
 
     width: int = Field(48, ge=4, description="Channels of the convolutions.")
+    kernel: Literal[3, 5, 7] = Field(3, description="Frames that each convolution looks at.")
     dilations: tuple[int, ...] = Field(
-        (1, 2, 4, 8), min_length=1, description="Steps between the three frames of each convolution (frames)."
+        (1, 2, 4, 8), min_length=1, description="Steps between those frames, convolution by convolution (frames)."
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in training.")
     steps: int = Field(400, ge=1, description="Optimiser steps of each network's training.")
@@ -137,7 +138,7 @@ class MotionNetConfig(Params):
         description="The networks that read the arm's velocity off the flow; they learn from recorded motion.",
     )
     boundaries: TemporalNetConfig = Field(
-        TemporalNetConfig(), description="The networks that find boundaries in the arm's velocity."
+        TemporalNetConfig(kernel=5), description="The networks that find boundaries in the arm's velocity."
     )
     members: int = Field(3, ge=1, description="Networks of each kind, whose outputs are averaged.")
     noise: float = Field(

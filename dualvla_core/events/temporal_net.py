@@ -36,7 +36,8 @@ class TemporalNet(nn.Module):
         self.register_buffer("unit", torch.ones(outputs))
         self.enter = nn.Conv1d(channels + 1, width, 1)
         self.blocks = nn.ModuleList(
-            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation) for dilation in params.dilations
+            nn.Conv1d(width, width, params.kernel, padding=params.kernel // 2 * dilation, dilation=dilation)
+            for dilation in params.dilations
         )
         self.leave = nn.Conv1d(width, outputs, 1)
         self.dropout = nn.Dropout(params.dropout)
