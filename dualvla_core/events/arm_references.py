@@ -13,7 +13,7 @@ from dualvla_core.events.calibration import choose_picking
 from dualvla_core.events.config import EventsTrainingConfig, MotionNetConfig
 from dualvla_core.events.labels import LabelledEpisode, choose
 from dualvla_core.events.motion_net import boundary_scores
-from dualvla_core.events.motion_training import train_boundaries
+from dualvla_core.events.motion_training import hands_of, train_boundaries
 
 
 def arm_boundaries(
@@ -30,7 +30,7 @@ def arm_boundaries(
     """
     train, calibrate = (choose(settings.calibration, learned, part) for part in ("train", "calibrate"))
     velocities = {name: arm_velocity(motion) for name, motion in motions.items()}
-    networks = train_boundaries(params, settings.training, train, motions).networks
+    networks = train_boundaries(params, settings.training, train, velocities, hands_of(train, motions)).networks
     asked = [*calibrate, *episodes]
     scored = {
         "arm_peaks": {each.episode: acceleration_score(motions[each.episode]) for each in asked},

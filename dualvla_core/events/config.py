@@ -138,11 +138,14 @@ class MotionNetConfig(Params):
         description="The networks that read the arm's velocity off the flow; they learn from recorded motion.",
     )
     boundaries: TemporalNetConfig = Field(
-        TemporalNetConfig(kernel=5), description="The networks that find boundaries in the arm's velocity."
+        TemporalNetConfig(kernel=5), description="The networks that find boundaries in the velocity, and in the flow."
+    )
+    flow_share: float = Field(
+        0.25, ge=0, le=1, description="Weight of what is found in the flow itself beside what is found in the velocity."
     )
     members: int = Field(3, ge=1, description="Networks of each kind, whose outputs are averaged.")
     noise: float = Field(
-        0.2, ge=0, description="Noise on the recorded velocities that boundaries are learned from (their spread)."
+        0.2, ge=0, description="Noise on the velocities and flow that boundaries are learned from (their spread)."
     )
 
 

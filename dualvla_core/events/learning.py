@@ -117,7 +117,7 @@ def _train_motion_net(
 
     config = params.motion_net
     flows, motions = {}, {}
-    total = len(episodes) + config.members * (config.odometry.steps + config.boundaries.steps)
+    total = len(episodes) + config.members * (config.odometry.steps + 2 * config.boundaries.steps)
     for done, (episode, views, signals) in enumerate(watched, start=1):
         motions[episode.episode] = arm_motion(signals)
         flows[episode.episode] = flow_of_views(config, views, motions[episode.episode].times)

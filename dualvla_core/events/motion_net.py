@@ -2,8 +2,9 @@
 
 Where phases of manipulation begin, the picture's content changes little and its motion changes much. What moves most is
 the arm, and how it moved was recorded with every demonstration that a detector learns from: one kind of network learns
-to read the velocity off the optical flow (visual odometry), another to find boundaries in recorded velocities. When
-boundaries are detected, the video is all that is looked at.
+to read the velocity off the optical flow (visual odometry), another to find boundaries in recorded velocities. A third
+finds them in the flow itself, where things move that are not the arm, and counts for less. When boundaries are
+detected, the video is all that is looked at.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _OTHER_RATE = 1.5  # times as many frames per second as in training are too many
 
 
 class MotionNet(nn.Module):
-    """The networks of both kinds.
+    """The networks of all three kinds.
 
     Args:
         params: sizes.
@@ -39,10 +40,12 @@ class MotionNet(nn.Module):
 
     def __init__(self, params: MotionNetConfig, cameras: int, coordinates: int) -> None:
         super().__init__()
+        self.flow_share = params.flow_share
         flows = cameras * params.flow.grid**2 * 2
         self.odometry = nn.ModuleList(TemporalNet(params.odometry, flows, coordinates) for _ in range(params.members))
-        self.boundaries = nn.ModuleList(
-            TemporalNet(params.boundaries, coordinates + 1, 1) for _ in range(params.members)
+        self.in_velocity, self.in_flow = (
+            nn.ModuleList(TemporalNet(params.boundaries, channels, 1) for _ in range(params.members))
+            for channels in (coordinates + 1, flows)
         )
 
     def velocity(self, flow: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -51,14 +54,13 @@ class MotionNet(nn.Module):
 
     def score(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boundary probabilities ``[T]`` of one episode's flow ``[T, flows]``."""
-        return boundary_scores(self.boundaries, with_speed(self.velocity(flow)))
+        of_arm = boundary_scores(self.in_velocity, with_speed(self.velocity(flow)))
+        return (1 - self.flow_share) * of_arm + self.flow_share * boundary_scores(self.in_flow, flow)
 
 
-def boundary_scores(networks: nn.ModuleList, velocity: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean boundary probabilities ``[T]`` by the ``networks`` of an arm's velocity and speed ``[T, D + 1]``."""
-    if len(velocity) == 0:
-        return np.zeros(0, np.float32)
-    scores: NDArray[np.float32] = averaged(networks, velocity, torch.sigmoid)[:, 0].numpy()
+def boundary_scores(networks: nn.ModuleList, motion: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean boundary probabilities ``[T]`` that the ``networks`` give one episode's ``motion`` ``[T, C]``."""
+    scores: NDArray[np.float32] = averaged(networks, motion, torch.sigmoid)[:, 0].numpy()
     return scores
 
 

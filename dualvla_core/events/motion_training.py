@@ -28,13 +28,13 @@ class TrainedMotionNet(NamedTuple):
     odometry_loss: float
     """Smooth L1 of velocities in their spread; mean of the last tenth of the steps."""
     loss: float
-    """Cross-entropy of the boundaries; the same mean."""
+    """Cross-entropy of the boundaries in recorded velocities; the same mean."""
     coordinates: int
     """Of the velocity it reads."""
 
 
 class TrainedBoundaries(NamedTuple):
-    """Networks that find boundaries in velocities."""
+    """Networks that find boundaries in sequences of motion, and their mean loss."""
 
     networks: nn.ModuleList
     loss: float
@@ -54,42 +54,53 @@ def train_motion_net(
 
     Raises `ConfigError` when the episodes hold no boundary, or nothing else, or arms of different kinds.
     """
-    reading, finding = params.members * params.odometry.steps, params.members * params.boundaries.steps
-    found = train_boundaries(params, training, episodes, motions, lambda done, _: progress(done, reading + finding))
-    velocities = [arm_velocity(motions[each.episode])[:, :-1] for each in episodes]
+    hands = hands_of(episodes, motions)
+    velocities = {each.episode: arm_velocity(motions[each.episode]) for each in episodes}
+    finding, reading = (params.members * part.steps for part in (params.boundaries, params.odometry))
+    total = 2 * finding + reading
     lesson = Lesson(
         inputs=[torch.from_numpy(flows[each.episode]) for each in episodes],
-        wanted=[torch.from_numpy(velocity) for velocity in velocities],
+        wanted=[torch.from_numpy(velocities[each.episode][:, :-1]) for each in episodes],
         error=lambda outputs, wanted: functional.smooth_l1_loss(outputs, wanted, reduction="none"),
         scaled=True,
     )
+    in_velocity = train_boundaries(params, training, episodes, velocities, hands, lambda n, _: progress(n, total))
+    in_flow = train_boundaries(params, training, episodes, flows, 0, lambda n, _: progress(finding + n, total))
     odometry, odometry_loss = train_networks(
-        params.odometry,
-        lesson,
-        params.members,
-        training.seed,
-        lambda done, _: progress(finding + done, reading + finding),
+        params.odometry, lesson, params.members, training.seed, lambda n, _: progress(2 * finding + n, total)
     )
-    cells = params.flow.grid**2 * 2
-    coordinates = velocities[0].shape[1]
-    network = MotionNet(params, lesson.inputs[0].shape[1] // cells, coordinates)
-    network.odometry, network.boundaries = odometry, found.networks
-    return TrainedMotionNet(network, odometry_loss, found.loss, coordinates)
+    cameras, coordinates = lesson.inputs[0].shape[1] // (params.flow.grid**2 * 2), lesson.wanted[0].shape[1]
+    network = MotionNet(params, cameras, coordinates)
+    network.odometry, network.in_velocity, network.in_flow = odometry, in_velocity.networks, in_flow.networks
+    return TrainedMotionNet(network, odometry_loss, in_velocity.loss, coordinates)
+
+
+def hands_of(episodes: Sequence[LabelledEpisode], motions: Mapping[str, ArmMotion]) -> int:
+    """Hands of the arm that recorded all of ``episodes``. Raises `ConfigError` when there were several kinds of arm."""
+    kinds = {(motion.places.shape[1], motion.hands) for motion in (motions[each.episode] for each in episodes)}
+    if len(kinds) > 1:
+        raise ConfigError(
+            f"The episodes to learn from were recorded with {len(kinds)} kinds of arms; a motion network learns from "
+            "one, so train on the episodes of one robot, or choose ddm_net."
+        )
+    return max((hands for _, hands in kinds), default=0)
 
 
 def train_boundaries(
     params: MotionNetConfig,
     training: DetectorTrainingConfig,
     episodes: Sequence[LabelledEpisode],
-    motions: Mapping[str, ArmMotion],
+    motion: Mapping[str, NDArray[np.float32]],
+    hands: int,
     progress: Progress = silent,
 ) -> TrainedBoundaries:
-    """Networks that find the boundaries of ``episodes`` in their recorded velocities.
+    """Networks that find the boundaries of ``episodes`` in each one's ``motion`` ``[T, C]``.
 
     Boundaries are rare, so they weigh more: by the square root of how much rarer they are, which keeps false alarms
-    dear. Half of what is learned from is seen `turned`, and all of it with noise.
+    dear. All of what is learned from has noise on it, and half of it is seen `turned`, if it is the motion of
+    ``hands``.
 
-    Raises `ConfigError` as `train_motion_net` does.
+    Raises `ConfigError` when the episodes hold no boundary, or nothing else.
     """
     labels = [near_boundary(training, each) for each in episodes]
     positives, frames = int(sum(each.sum() for each in labels)), sum(len(each) for each in labels)
@@ -98,19 +109,13 @@ def train_boundaries(
             f"Of the {frames} frames of the {len(episodes)} episodes to learn from {positives} are near a boundary; "
             "both kinds are needed, so label others or narrow events_training.training.positive."
         )
-    kinds = {(motion.places.shape[1], motion.hands) for motion in (motions[each.episode] for each in episodes)}
-    if len(kinds) > 1:
-        raise ConfigError(
-            f"The episodes to learn from were recorded with {len(kinds)} kinds of arms; a motion network learns from "
-            "one, so train on the episodes of one robot, or choose ddm_net."
-        )
     weight = torch.tensor((frames - positives) / positives).sqrt()
-    (_, hands), inputs = kinds.pop(), [torch.from_numpy(arm_velocity(motions[each.episode])) for each in episodes]
+    inputs = [torch.from_numpy(motion[each.episode]) for each in episodes]
     noise = params.noise * torch.cat(inputs).std(0, correction=0)
 
-    def varied(velocity: Tensor) -> Tensor:
-        seen = turned(velocity, hands, *torch.rand(2).tolist()) if torch.rand(()) < 0.5 else velocity
-        return seen + noise * torch.randn_like(velocity)
+    def varied(sequence: Tensor) -> Tensor:
+        seen = turned(sequence, hands, *torch.rand(2).tolist()) if torch.rand(()) < 0.5 else sequence
+        return seen + noise * torch.randn_like(sequence)
 
     lesson = Lesson(
         inputs=inputs,

@@ -44,13 +44,14 @@ def test_a_saved_detector_scores_what_every_camera_saw(trained: Path, make_image
     assert short[0] == pytest.approx(scores[0], abs=1e-6)  # nothing moves as far as the networks see from there
 
 
-def test_scores_are_those_of_the_velocity_it_reads() -> None:
+def test_scores_are_of_the_velocity_it_reads_and_of_the_flow() -> None:
     torch.manual_seed(1)
     network = MotionNet(SMALL, 1, 4).eval()
     flow = np.random.default_rng(0).normal(size=(9, 32)).astype(np.float32)
     velocity = network.velocity(flow)
     assert velocity.shape == (9, 4)
-    np.testing.assert_array_equal(network.score(flow), boundary_scores(network.boundaries, with_speed(velocity)))
+    parts = boundary_scores(network.in_velocity, with_speed(velocity)), boundary_scores(network.in_flow, flow)
+    np.testing.assert_allclose(network.score(flow), 0.75 * parts[0] + 0.25 * parts[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("length", [0, 1, 2])

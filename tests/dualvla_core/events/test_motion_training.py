@@ -10,7 +10,7 @@ from dualvla_core.events.arm import ArmMotion, arm_velocity  # noqa: E402
 from dualvla_core.events.config import DetectorTrainingConfig, MotionNetConfig, Span, TemporalNetConfig  # noqa: E402
 from dualvla_core.events.labels import LabelledEpisode  # noqa: E402
 from dualvla_core.events.motion_net import boundary_scores  # noqa: E402
-from dualvla_core.events.motion_training import near_boundary, train_boundaries, train_motion_net, turned  # noqa: E402
+from dualvla_core.events.motion_training import hands_of, near_boundary, train_boundaries, train_motion_net, turned  # noqa: E402
 
 NETWORK = TemporalNetConfig(width=8, dilations=(1, 2), dropout=0.1, steps=80, episodes_per_step=8, learning_rate=0.02)
 SMALL = MotionNetConfig(odometry=NETWORK, boundaries=NETWORK, members=2)
@@ -35,7 +35,7 @@ def test_it_reads_the_arm_and_learns_where_the_motion_turns() -> None:
     episodes, flows, motions = _turning(30)
     calls: list[tuple[int, int]] = []
     trained = train_motion_net(SMALL, TRAINING, episodes[:20], flows, motions, lambda *call: calls.append(call))
-    assert calls == [(step, 320) for step in range(1, 321)]
+    assert calls == [(step, 480) for step in range(1, 481)]
     assert trained.coordinates == 3
     for each in episodes[20:]:
         recorded = arm_velocity(motions[each.episode])[:, :3]
@@ -47,7 +47,8 @@ def test_it_reads_the_arm_and_learns_where_the_motion_turns() -> None:
 
 def test_boundaries_are_found_on_a_table_that_faces_another_way() -> None:
     episodes, _, motions = _turning(30)
-    networks = train_boundaries(SMALL, TRAINING, episodes[:20], motions).networks
+    velocities = {name: arm_velocity(motion) for name, motion in motions.items()}
+    networks = train_boundaries(SMALL, TRAINING, episodes[:20], velocities, hands=1).networks
     for each in episodes[20:]:
         motion = motions[each.episode]
         along_y = motion._replace(places=motion.places[:, [1, 0, 2]] * [-1, 1, 1])
@@ -73,15 +74,15 @@ def test_near_a_boundary_by_hand() -> None:
 @pytest.mark.parametrize("boundaries", [(), tuple(range(24))])
 def test_there_is_something_to_learn_or_it_says_so(boundaries: tuple[int, ...]) -> None:
     episode = LabelledEpisode("e", "e", "t", 24, 10.0, boundaries)
-    motion = ArmMotion(np.zeros((24, 4)), np.arange(24) / 10, hands=1)
     with pytest.raises(
         ConfigError, match=f"Of the 24 frames of the 1 episodes to learn from {len(boundaries)} are near"
     ):
-        train_boundaries(SMALL, TRAINING, [episode], {"e": motion})
+        train_boundaries(SMALL, TRAINING, [episode], {"e": np.zeros((24, 2), np.float32)}, hands=0)
 
 
 def test_arms_of_two_kinds_are_not_learned_from_together() -> None:
-    episodes, _, motions = _turning(2)
+    episodes, flows, motions = _turning(2)
+    assert hands_of(episodes, motions) == 1
     motions["e1"] = motions["e1"]._replace(hands=0)
     with pytest.raises(ConfigError, match=r"2 kinds of arms.*episodes of one robot"):
-        train_boundaries(SMALL, TRAINING, episodes, motions)
+        train_motion_net(SMALL, TRAINING, episodes, flows, motions)
