@@ -11,6 +11,7 @@ from dualvla_core.errors import ConfigError
 from dualvla_core.events.config import DetectorName, EventsConfig
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.demonstrations import decode, first, given_source, record, recorded_source
+from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.calibrate_event_detector import calibrate_event_detector
 from tasks.compare_event_detectors import compare_event_detectors
@@ -96,15 +97,20 @@ def detector_for(run: RunContext, config: PipelineConfig) -> Fitted | None:
 @flow(name="train-events", persist_result=False)
 def train_events(config: PipelineConfig, run: RunContext) -> tuple[ArtifactRef, ...] | Missing:
     """Make the configured detector fit for use; returns what it has learned, if it learns, and its calibration."""
-    labelled = labelled_demonstrations(run, config)
-    fitted = fit_detector(run, config, config.events, labelled, config.events_training.training.without_tasks)
-    parts = [part for part in (fitted.trained, fitted.calibration) if part is not None]
-    return collected(parts)
+    with recorded("train-events", config, run) as context:
+        labelled = labelled_demonstrations(context, config)
+        fitted = fit_detector(context, config, config.events, labelled, config.events_training.training.without_tasks)
+        return collected([part for part in (fitted.trained, fitted.calibration) if part is not None])
 
 
 @flow(name="compare-events", persist_result=False)
 def compare_events(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
     """Every detector and baseline on held-out episodes and held-out tasks, which none of them has seen."""
+    with recorded("compare-events", config, run) as context:
+        return _compared(context, config)
+
+
+def _compared(run: RunContext, config: PipelineConfig) -> ArtifactRef | Missing:
     labelled = labelled_demonstrations(run, config)
     boundaries: dict[DetectorName, tuple[ArtifactRef, ...]] = {}
     calibrations: dict[DetectorName, ArtifactRef] = {}

@@ -7,6 +7,7 @@ from prefect import flow
 from dualvla_core.pipeline_config import PipelineConfig
 from flows.curate import curate_all
 from flows.demonstrations import first
+from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.export_dataset import EXPORTS
 from tasks.stage import Missing, RunContext, collected
@@ -17,10 +18,10 @@ STAGES = tuple(EXPORTS.values())
 @flow(name="export", persist_result=False)
 def export(config: PipelineConfig, run: RunContext) -> ArtifactRef | Missing:
     """Curate (what is curated already is found), then export; the exported artifact is returned."""
-    _, curated = curate_all(run, config)
-    if isinstance(curated, Missing):
-        return curated
-    exported = EXPORTS[config.export.format].submit(
-        config.name, run, config.export, curated.collection, curated.segments, curated.decisions, curated.reasoning
-    )
-    return first(collected([exported]))
+    with recorded("export", config, run) as context:
+        _, curated = curate_all(context, config)
+        if isinstance(curated, Missing):
+            return curated
+        parts = (curated.collection, curated.segments, curated.decisions, curated.reasoning)
+        exported = EXPORTS[config.export.format].submit(config.name, context, config.export, *parts)
+        return first(collected([exported]))

@@ -11,6 +11,7 @@ from dualvla_core.vla_score.config import ProbeConfig
 from dualvla_core.vla_score.experts import ExpertsConfig
 from dualvla_core.vla_score.knowledge import KnowledgeBuildConfig
 from flows.demonstrations import first
+from flows.recorded import recorded
 from infra.manifest import ArtifactRef
 from tasks.build_knowledge_base import build_base, review_base
 from tasks.measure_agreement import measure_agreement
@@ -26,17 +27,18 @@ STAGES = (record_expert_trajectories, probe_judge, measure_agreement, build_base
 @flow(name="judge-score", persist_result=False)
 def score(config: PipelineConfig, run: RunContext, rollouts: tuple[ArtifactRef, ...]) -> ArtifactRef | Missing:
     """Score rollouts that were played before, and report on all of them."""
-    store = open_artifacts(run)
-    kinds = [store.manifest(ref).request.params["policy_type"] for ref in rollouts]
-    judged = collected(score_trajectories.map(run, repeat(config.evaluation.score), rollouts, kinds))
-    if isinstance(judged, Missing):
-        return judged
-    names = tuple(
-        kind if kinds.count(kind) == 1 else f"{kind}-{ref.digest[:6]}"
-        for kind, ref in zip(kinds, rollouts, strict=True)
-    )
-    found = {"scores": judged, "rollouts": rollouts}
-    return first(collected([publish_scores.submit("scores", run, config.evaluation.score.bootstrap, names, found)]))
+    with recorded("judge-score", config, run) as context:
+        store = open_artifacts(context)
+        kinds = [store.manifest(ref).request.params["policy_type"] for ref in rollouts]
+        judged = collected(score_trajectories.map(context, repeat(config.evaluation.score), rollouts, kinds))
+        if isinstance(judged, Missing):
+            return judged
+        names = tuple(
+            kind if kinds.count(kind) == 1 else f"{kind}-{ref.digest[:6]}"
+            for kind, ref in zip(kinds, rollouts, strict=True)
+        )
+        found, bootstrap = {"scores": judged, "rollouts": rollouts}, config.evaluation.score.bootstrap
+        return first(collected([publish_scores.submit("scores", context, bootstrap, names, found)]))
 
 
 @flow(name="judge-probe", persist_result=False)
