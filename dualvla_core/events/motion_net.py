@@ -40,7 +40,7 @@ class MotionNet(nn.Module):
 
     def __init__(self, params: MotionNetConfig, cameras: int, coordinates: int) -> None:
         super().__init__()
-        self.flow_share = params.flow_share
+        self.flow_share, self.coordinates = params.flow_share, coordinates
         flows = cameras * params.flow.grid**2 * 2
         self.odometry = nn.ModuleList(TemporalNet(params.odometry, flows, coordinates) for _ in range(params.members))
         self.in_velocity, self.in_flow = (

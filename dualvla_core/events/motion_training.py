@@ -29,8 +29,6 @@ class TrainedMotionNet(NamedTuple):
     """Smooth L1 of velocities in their spread; mean of the last tenth of the steps."""
     loss: float
     """Cross-entropy of the boundaries in recorded velocities; the same mean."""
-    coordinates: int
-    """Of the velocity it reads."""
 
 
 class TrainedBoundaries(NamedTuple):
@@ -72,7 +70,7 @@ def train_motion_net(
     cameras, coordinates = lesson.inputs[0].shape[1] // (params.flow.grid**2 * 2), lesson.wanted[0].shape[1]
     network = MotionNet(params, cameras, coordinates)
     network.odometry, network.in_velocity, network.in_flow = odometry, in_velocity.networks, in_flow.networks
-    return TrainedMotionNet(network, odometry_loss, in_velocity.loss, coordinates)
+    return TrainedMotionNet(network, odometry_loss, in_velocity.loss)
 
 
 def hands_of(episodes: Sequence[LabelledEpisode], motions: Mapping[str, ArmMotion]) -> int:

@@ -36,7 +36,7 @@ def test_it_reads_the_arm_and_learns_where_the_motion_turns() -> None:
     calls: list[tuple[int, int]] = []
     trained = train_motion_net(SMALL, TRAINING, episodes[:20], flows, motions, lambda *call: calls.append(call))
     assert calls == [(step, 480) for step in range(1, 481)]
-    assert trained.coordinates == 3
+    assert trained.network.coordinates == 3
     for each in episodes[20:]:
         recorded = arm_velocity(motions[each.episode])[:, :3]
         np.testing.assert_allclose(trained.network.velocity(flows[each.episode]), recorded, atol=0.07)  # of 0.2 m/s
