@@ -23,7 +23,8 @@ from dualvla_core.events.backbones import Backbone
 from dualvla_core.events.ddm_detector import DDMNetDescription, DDMNetDetector, FeatureScale, sample_windows
 from dualvla_core.events.ddm_net import DDMNet
 from dualvla_core.events.detector_folder import save_detector
-from dualvla_core.events.motion_net import MotionNet, MotionNetDescription, MotionNetDetector
+from dualvla_core.events.motion_net import MotionNetDescription, MotionNetDetector
+from dualvla_core.events.motion_net import untrained as untrained_network
 
 RATE = 80.0
 WINDOWS = 12  # scored window by window; more would only take longer
@@ -55,7 +56,7 @@ def untrained(folder: Path) -> DDMNetDetector:
 def untrained_motion_net(folder: Path) -> MotionNetDetector:
     params = EventsConfig().motion_net
     description = MotionNetDescription(motion_net=params, cameras=(), coordinates=4, fps=RATE)
-    save_detector(folder, description, {"network": MotionNet(params, 1, 4)})
+    save_detector(folder, description, {"network": untrained_network(params, 1, 4)})
     return MotionNetDetector(folder)
 
 

@@ -15,7 +15,7 @@ from dualvla_core.errors import ArtifactError
 from dualvla_core.params import Params
 
 DETECTOR_FILE, WEIGHTS_FILE = "detector.json", "detector.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 class Description(Params):

@@ -128,7 +128,7 @@ def _train_motion_net(
     description = MotionNetDescription(
         motion_net=config,
         cameras=params.cameras,
-        coordinates=trained.network.coordinates,
+        coordinates=trained.coordinates,
         fps=float(np.median([each.fps for each in episodes])),
     )
     save_detector(output, description, {"network": trained.network})

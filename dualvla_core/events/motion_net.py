@@ -20,7 +20,7 @@ from torch import nn
 
 from dualvla_core.errors import ConfigError
 from dualvla_core.events.arm import with_speed
-from dualvla_core.events.config import MotionNetConfig
+from dualvla_core.events.config import MotionNetConfig, TemporalNetConfig
 from dualvla_core.events.ddm_detector import frame_rate
 from dualvla_core.events.detector_folder import Description, load_weights, read_description
 from dualvla_core.events.optical_flow import flow_sequence
@@ -33,20 +33,18 @@ class MotionNet(nn.Module):
     """The networks of all three kinds.
 
     Args:
-        params: sizes.
-        cameras: how many are watched side by side.
-        coordinates: of the arm's velocity.
+        flow_share: weight of what is found in the flow.
+        odometry: networks (`TemporalNet`) from flow to the arm's velocity.
+        in_velocity: networks from velocity and speed to the logit of a boundary.
+        in_flow: networks from flow to the logit of a boundary.
     """
 
-    def __init__(self, params: MotionNetConfig, cameras: int, coordinates: int) -> None:
+    def __init__(
+        self, flow_share: float, odometry: nn.ModuleList, in_velocity: nn.ModuleList, in_flow: nn.ModuleList
+    ) -> None:
         super().__init__()
-        self.flow_share, self.coordinates = params.flow_share, coordinates
-        flows = cameras * params.flow.grid**2 * 2
-        self.odometry = nn.ModuleList(TemporalNet(params.odometry, flows, coordinates) for _ in range(params.members))
-        self.in_velocity, self.in_flow = (
-            nn.ModuleList(TemporalNet(params.boundaries, channels, 1) for _ in range(params.members))
-            for channels in (coordinates + 1, flows)
-        )
+        self.flow_share = flow_share
+        self.odometry, self.in_velocity, self.in_flow = odometry, in_velocity, in_flow
 
     def velocity(self, flow: NDArray[np.float32]) -> NDArray[np.float64]:
         """The arm's velocity ``[T, coordinates]`` (m/s; joints as recorded) in one episode's flow ``[T, flows]``."""
@@ -56,6 +54,21 @@ class MotionNet(nn.Module):
         """Boundary probabilities ``[T]`` of one episode's flow ``[T, flows]``."""
         of_arm = boundary_scores(self.in_velocity, with_speed(self.velocity(flow)))
         return (1 - self.flow_share) * of_arm + self.flow_share * boundary_scores(self.in_flow, flow)
+
+
+def untrained(params: MotionNetConfig, cameras: int, coordinates: int) -> MotionNet:
+    """Networks that have learned nothing yet, for so many cameras and coordinates of the arm's velocity."""
+
+    def members(sizes: TemporalNetConfig, channels: int, outputs: int) -> nn.ModuleList:
+        return nn.ModuleList(TemporalNet(sizes, channels, outputs) for _ in range(params.members))
+
+    flows = cameras * params.flow.grid**2 * 2
+    return MotionNet(
+        params.flow_share,
+        members(params.odometry, flows, coordinates),
+        members(params.boundaries, coordinates + 1, 1),
+        members(params.boundaries, flows, 1),
+    )
 
 
 def boundary_scores(networks: nn.ModuleList, motion: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -92,7 +105,7 @@ class MotionNetDetector:
     def __init__(self, folder: Path) -> None:
         self.description = read_description(folder, MotionNetDescription)
         self.params = self.description.motion_net
-        self.network = MotionNet(self.params, max(1, len(self.description.cameras)), self.description.coordinates)
+        self.network = untrained(self.params, max(1, len(self.description.cameras)), self.description.coordinates)
         load_weights(folder, {"network": self.network})
 
     def score(

@@ -29,6 +29,8 @@ class TrainedMotionNet(NamedTuple):
     """Smooth L1 of velocities in their spread; mean of the last tenth of the steps."""
     loss: float
     """Cross-entropy of the boundaries in recorded velocities; the same mean."""
+    coordinates: int
+    """Of the velocity it reads."""
 
 
 class TrainedBoundaries(NamedTuple):
@@ -67,10 +69,8 @@ def train_motion_net(
     odometry, odometry_loss = train_networks(
         params.odometry, lesson, params.members, training.seed, lambda n, _: progress(2 * finding + n, total)
     )
-    cameras, coordinates = lesson.inputs[0].shape[1] // (params.flow.grid**2 * 2), lesson.wanted[0].shape[1]
-    network = MotionNet(params, cameras, coordinates)
-    network.odometry, network.in_velocity, network.in_flow = odometry, in_velocity.networks, in_flow.networks
-    return TrainedMotionNet(network, odometry_loss, in_velocity.loss)
+    network = MotionNet(params.flow_share, odometry, in_velocity.networks, in_flow.networks)
+    return TrainedMotionNet(network, odometry_loss, in_velocity.loss, lesson.wanted[0].shape[1])
 
 
 def hands_of(episodes: Sequence[LabelledEpisode], motions: Mapping[str, ArmMotion]) -> int:
@@ -81,7 +81,7 @@ def hands_of(episodes: Sequence[LabelledEpisode], motions: Mapping[str, ArmMotio
             f"The episodes to learn from were recorded with {len(kinds)} kinds of arms; a motion network learns from "
             "one, so train on the episodes of one robot, or choose ddm_net."
         )
-    return max((hands for _, hands in kinds), default=0)
+    return kinds.pop()[1] if kinds else 0
 
 
 def train_boundaries(
@@ -92,7 +92,19 @@ def train_boundaries(
     hands: int,
     progress: Progress = silent,
 ) -> TrainedBoundaries:
-    """Networks that find the boundaries of ``episodes`` in each one's ``motion`` ``[T, C]``.
+    """Networks that learned the `boundary_lesson`. Raises `ConfigError` as that does."""
+    lesson = boundary_lesson(params, training, episodes, motion, hands)
+    return TrainedBoundaries(*train_networks(params.boundaries, lesson, params.members, training.seed, progress))
+
+
+def boundary_lesson(
+    params: MotionNetConfig,
+    training: DetectorTrainingConfig,
+    episodes: Sequence[LabelledEpisode],
+    motion: Mapping[str, NDArray[np.float32]],
+    hands: int,
+) -> Lesson:
+    """To find the boundaries of ``episodes`` in each one's ``motion`` ``[T, C]``.
 
     Boundaries are rare, so they weigh more: by the square root of how much rarer they are, which keeps false alarms
     dear. All of what is learned from has noise on it, and half of it is seen `turned`, if it is the motion of
@@ -115,7 +127,7 @@ def train_boundaries(
         seen = turned(sequence, hands, *torch.rand(2).tolist()) if torch.rand(()) < 0.5 else sequence
         return seen + noise * torch.randn_like(sequence)
 
-    lesson = Lesson(
+    return Lesson(
         inputs=inputs,
         wanted=[each[:, None] for each in labels],
         error=lambda outputs, wanted: functional.binary_cross_entropy_with_logits(
@@ -123,7 +135,6 @@ def train_boundaries(
         ),
         varied=varied,
     )
-    return TrainedBoundaries(*train_networks(params.boundaries, lesson, params.members, training.seed, progress))
 
 
 def turned(velocity: Tensor, hands: int, turn: float, side: float) -> Tensor:

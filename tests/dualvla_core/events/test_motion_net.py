@@ -13,10 +13,10 @@ from dualvla_core.events.arm import with_speed  # noqa: E402
 from dualvla_core.events.config import MotionNetConfig, TemporalNetConfig  # noqa: E402
 from dualvla_core.events.detector_folder import save_detector  # noqa: E402
 from dualvla_core.events.motion_net import (  # noqa: E402
-    MotionNet,
     MotionNetDescription,
     MotionNetDetector,
     boundary_scores,
+    untrained,
 )
 
 MakeImages = Callable[[np.ndarray], list[np.ndarray]]
@@ -29,7 +29,7 @@ def trained(tmp_path: Path) -> Path:
     """A detector with drawn weights, saved."""
     torch.manual_seed(3)
     description = MotionNetDescription(motion_net=SMALL, cameras=("front", "wrist"), coordinates=4, fps=10.0)
-    save_detector(tmp_path, description, {"network": MotionNet(SMALL, 2, 4)})
+    save_detector(tmp_path, description, {"network": untrained(SMALL, 2, 4)})
     return tmp_path
 
 
@@ -46,7 +46,7 @@ def test_a_saved_detector_scores_what_every_camera_saw(trained: Path, make_image
 
 def test_scores_are_of_the_velocity_it_reads_and_of_the_flow() -> None:
     torch.manual_seed(1)
-    network = MotionNet(SMALL, 1, 4).eval()
+    network = untrained(SMALL, 1, 4).eval()
     flow = np.random.default_rng(0).normal(size=(9, 32)).astype(np.float32)
     velocity = network.velocity(flow)
     assert velocity.shape == (9, 4)
