@@ -22,6 +22,19 @@ def test_hands_and_fingers_are_read(make_segment: Callable[..., Path]) -> None:
     assert motion.hands == 1
 
 
+def test_both_hands_of_two_arms_are_read() -> None:
+    poses = np.arange(24.0).reshape(2, 12)
+    rows = [
+        dict.fromkeys(SIGNALS.names)
+        | {"episode": "e", "frame_index": frame, "timestamp": frame / 10, "instruction": ""}
+        | {"ee_pose": poses[frame].tolist(), "gripper": [1.0, 0.0]}
+        for frame in range(2)
+    ]
+    motion = arm_motion(pa.RecordBatch.from_pylist(rows, schema=SIGNALS))
+    assert motion.hands == 2
+    np.testing.assert_allclose(motion.places, np.hstack([poses[:, :3], poses[:, 6:9], [[0.1, 0.0]] * 2]))
+
+
 def test_joints_are_read_where_there_is_no_pose(make_segment: Callable[..., Path]) -> None:
     joints = np.arange(12.0).reshape(3, 4)
     segment = Segment(make_segment([{"trajectory": joints}], "joints"))
