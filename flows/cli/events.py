@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +60,13 @@ def tell_detector(run: RunContext, config: PipelineConfig, settings: Settings, p
 
     destination = settings.root / "detectors" / f"{config.name}-{config.events.detector}"
     found, folder = export_detector(run, list(parts), destination)
+    chosen = [f"events.detector={found.detector}", f"events.trained={folder}"]
+    if config.events.cameras:
+        chosen.append(f"events.cameras=[{', '.join(config.events.cameras)}]")
     typer.echo(
         f"{found.detector}: F1 {found.f1:.3f} within {found.tolerance_frames} frames on {found.episodes} calibration "
-        f"episodes, threshold {found.threshold:g}. Use it with --set events.detector={found.detector} --set "
-        f"events.trained={folder}\n{folder}"
+        f"episodes, threshold {found.threshold:g}. Use it with "
+        f"{' '.join(f'--set {shlex.quote(each)}' for each in chosen)}\n{folder}"
     )
 
 

@@ -24,6 +24,7 @@ def test_a_detector_is_trained_compared_and_used(command_line: Callable[..., Com
     command = command_line(tmp_path / "home")
     trained = command("events", "train", "--preset", "minimal")
     assert trained.returncode == 0, trained.stderr
+    assert f"Use it with --set events.detector=ddm_net --set events.trained={trained.last_line}\n" in trained.stdout
     assert trained.executed["train_event_detector"] == trained.executed["calibrate_event_detector"] == 1
     folder = Path(trained.last_line)
     assert {path.name for path in folder.iterdir()} == {"detector.json", "detector.safetensors", "calibration.json"}
