@@ -55,12 +55,19 @@ def find_episode(run: RunContext, name: str, rule: Rule | None = None) -> Curate
 
 
 def _in_collections(store: ArtifactStore, name: str) -> dict[str, Any]:
-    """The row of the newest collection that holds the episode."""
+    """The row of the newest collection that holds the episode.
+
+    A number is one of the newest that was pruned: event detectors learn from collections that never are.
+    """
     by_number = name.isdecimal() and len(name) <= _LONGEST_NUMBER
-    for manifest in _newest(store, "collect_episodes"):
-        rows: list[dict[str, Any]] = pq.read_table(
-            Path(store.folder(manifest.ref)) / "collection.parquet", schema=COLLECTION
-        ).to_pylist()
+    collections: list[list[dict[str, Any]]] = [
+        pq.read_table(Path(store.folder(manifest.ref)) / "collection.parquet", schema=COLLECTION).to_pylist()
+        for manifest in _newest(store, "collect_episodes")
+    ]
+    if by_number:
+        pruned = {each.request.inputs["segment"][0].key for each in store.manifests("prune_reasoning")}
+        collections.sort(key=lambda rows: not any(row["segment"] in pruned for row in rows))
+    for rows in collections:
         found = [
             row
             for row in rows

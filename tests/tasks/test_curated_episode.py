@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,19 @@ def test_an_episode_is_found_by_digest_or_number(run: RunContext, name: str) -> 
     assert (found.row["episode"], found.row["position"]) == ("ab22", 1)
     assert (found.folders.decisions / "decisions.parquet").is_file()
     assert (found.folders.segment / "frames.arrow").is_file()
+
+
+def test_a_number_is_one_of_what_was_pruned_last(run: RunContext, tmp_path: Path) -> None:
+    """Here a detector's demonstrations were decoded after that."""
+    other = tmp_path / "other"
+    other.mkdir()
+    row = find_episode(run, "8").row | {"episode": "cc33", "segment": "of a detector"}
+    pq.write_table(pa.Table.from_pylist([row], COLLECTION), other / "collection.parquet")
+    time.sleep(1.1)  # stages are dated to the second
+    _commit(run, "collect_episodes", other, rule="another key")
+    assert find_episode(run, "8").row["episode"] == "ab22"
+    with pytest.raises(ConfigError, match="Episode cc33 was decoded but not pruned yet"):
+        find_episode(run, "cc")
 
 
 @pytest.mark.parametrize(
